@@ -20,6 +20,8 @@ import type { UserName } from '../contract/users.ts';
  *   spare/                        empty folders of finished uploads, for the next ones
  *   scratch/                      temporary files of deltas, which have no name but for a moment; what a kill left is
  *                                 deleted at the next start of a syncer: see services/syncer/delta/jobs/scratch-folder.ts
+ *   sketches/<algorithm>-<hex>    what layers consist of, to choose bases of deltas; a cache: see
+ *                                 services/syncer/delta/jobs/sketch-folder.ts
  *   quarantine/                   damaged content
  *   doctor-<host>-<pid>-<hex>/    files by which "terrace doctor" tries the file system; deleted at once, and by the
  *                                 next one if it was killed
@@ -52,6 +54,7 @@ export const BLOBS = 'blobs';
 export const INGESTS = 'ingest';
 export const SPARE = 'spare';
 export const SCRATCH = 'scratch';
+export const SKETCHES = 'sketches';
 export const BALLAST = 'ballast';
 export const BALLAST_INODES = 'ballast-inodes';
 export const PARENT_PASSWORD = 'parent.password';

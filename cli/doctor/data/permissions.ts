@@ -14,6 +14,7 @@ import {
   QUARANTINE,
   RUN,
   SCRATCH,
+  SKETCHES,
   SPARE,
 } from '#proto/volume/layout.ts';
 import { serviceHere } from '../subject/service-process.ts';
@@ -31,7 +32,7 @@ const SECRETS = [
   AUDIT_LOG,
 ];
 /** Folders that the services write to. */
-const FOLDERS = ['.', METADATA, BLOBS, INGESTS, SPARE, SCRATCH, QUARANTINE, BUS, RUN, LOGS];
+const FOLDERS = ['.', METADATA, BLOBS, INGESTS, SPARE, SCRATCH, SKETCHES, QUARANTINE, BUS, RUN, LOGS];
 /** Max files of the metadata that are examined. */
 const MAX_FILES = 2_000;
 

@@ -37,9 +37,10 @@ const { old, next } = versions();
 const [like, target] = [await stored(old), await stored(next)];
 const bomb = await stored(gzipSync(tarOf({ zeros: Buffer.alloc(64 * MB) }), { level: 9 }));
 const limits = { timeMs: 1, memoryBytes: 2 ** 30, scratchBytes: 2 ** 30, reserveBytes: 1 };
+const NO_FILES = { get: () => undefined, keep: () => {} };
 const chosenOf = async (clock: Clock) => {
-  const task = { target, candidates: [bomb, like], sketches: {}, maxBases: 4, limits };
-  const { bases } = await chooseBases(task, clock);
+  const task = { target, candidates: [bomb, like], maxBases: 4, limits };
+  const bases = await chooseBases(task, clock, NO_FILES);
   return bases.map(({ digest }) => digest);
 };
 
@@ -57,6 +58,6 @@ test('a candidate that takes too long leaves time for the next one', async () =>
 
 test('a target with far more content than bytes has no base', async () => {
   const task = { target: bomb, candidates: [like, await stored(layerOf({ a: next }))] };
-  const { bases } = await chooseBases({ ...task, sketches: {}, maxBases: 4, limits }, new Clock(100_000));
+  const bases = await chooseBases({ ...task, maxBases: 4, limits }, new Clock(100_000), NO_FILES);
   assert.deepEqual(bases, []);
 });

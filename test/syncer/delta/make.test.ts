@@ -5,6 +5,8 @@ import { test } from 'node:test';
 import { findDeltas, locateDelta } from '#proto/content/deltas.ts';
 import { bytesOf as inMemory } from '#proto/delta/bytes/bytes.ts';
 import { readDeltaHeader } from '#proto/delta/delta.ts';
+import { DeltaApplications } from '../../../services/syncer/delta/jobs/delta-applications.ts';
+import { DeltaJobs } from '../../../services/syncer/delta/jobs/delta-jobs.ts';
 import { noise, text } from '../../proto/delta/blobs.ts';
 import { sharedBuses } from '../../storage/shared-buses.ts';
 import { app, DeltaRig, layerOf, letters, mixed, oneWorker, versions, workers } from './delta-rig.ts';
@@ -77,6 +79,21 @@ test('of several candidates, those are chosen that cover the target: of two imag
   assert.equal(made.type, 'delta.made');
   assert.deepEqual((made.from as string[]).toSorted(), [one, two].toSorted());
   assert.ok((made.size as number) < 0.1 * next.length, `${made.size} of ${next.length} bytes`);
+});
+
+test('what candidates consist of is known after a restart, and they are not read again for the choice', async () => {
+  await using rig = await DeltaRig.open(buses);
+  rig.settings.timeMs = 20_000;
+  const { old, next } = versions(1);
+  const { old: other, next: later } = versions(300);
+  const unlike = await rig.push(layerOf({ 'etc/other': mixed(7), 'etc/more': mixed(8) }));
+  const [from, to] = [await rig.push(old), await rig.push(next)];
+  assert.deepEqual((await rig.make(to, [unlike, from])).from, [from]);
+  const [base, target] = [await rig.push(other), await rig.push(later)];
+  await rig.stall(unlike);
+  const restarted = new DeltaJobs(rig.deps, new DeltaApplications(rig.deps));
+  await restarted.run(rig.jobFor(target, [unlike, base]), new AbortController().signal);
+  assert.deepEqual([rig.last.type, rig.last.from], ['delta.made', [base]]);
 });
 
 test('of content without files that changed everywhere, the first candidate is tried', async () => {

@@ -21,7 +21,7 @@ for (;;) {
   await runTask(
     {
       kind: 'make',
-      ...{ target, candidates: [candidate], sketches: {}, refused: [] },
+      ...{ target, candidates: [candidate], sketches: folder, refused: [] },
       ...{ maxBases: 4, maxShare: 0.85, scratch: folder, limits },
     },
     { env: process.env, signal: new AbortController().signal, log: quiet, onBytes: async () => {} },

@@ -67,8 +67,8 @@ export class ChunkSketch {
   }
 }
 
-/** As text of at most 44 kB. */
-export function packSketch({ kind, parts, below }: Sketch): string {
+/** As 32 KiB at most, and 8 bytes. */
+export function packSketch({ kind, parts, below }: Sketch): Buffer {
   const bytes = Buffer.alloc(ENTRY_BYTES * (parts.size + 1));
   bytes.writeUInt32BE(KINDS.indexOf(kind), 0);
   bytes.writeUInt32BE(below, 4);
@@ -78,11 +78,10 @@ export function packSketch({ kind, parts, below }: Sketch): string {
     bytes.writeUInt32BE(size, at + 4);
     at += ENTRY_BYTES;
   }
-  return bytes.toString('base64');
+  return bytes;
 }
 
-export function unpackSketch(text: string): Sketch {
-  const bytes = Buffer.from(text, 'base64');
+export function unpackSketch(bytes: Buffer): Sketch {
   const parts = new Map<number, number>();
   for (let at = ENTRY_BYTES; at < bytes.length; at += ENTRY_BYTES) {
     parts.set(bytes.readUInt32BE(at), bytes.readUInt32BE(at + 4));

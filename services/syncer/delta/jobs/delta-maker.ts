@@ -1,9 +1,7 @@
 import type { JobVerdict } from '#proto/bus/bus.ts';
 import { type DeltaRecord, findDeltas, MAX_BASES } from '#proto/content/deltas.ts';
-import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { DELTA_FORMAT } from '#proto/delta/delta.ts';
-import type { Digest } from '#proto/oci/names.ts';
 import type { MakeJob } from '#proto/sync/delta-jobs.ts';
 import { PATIENCE } from '../../transfer/steps.ts';
 import type { Content, MakeTask } from '../worker/task.ts';
@@ -13,18 +11,15 @@ import { locatedBases, locatedBlob } from './located-content.ts';
 import { firstOf, isSameSet, MakeEnd, poor } from './make-end.ts';
 import { type Outcome, runTask } from './run-task.ts';
 import { openScratch } from './scratch-folder.ts';
+import { openSketches } from './sketch-folder.ts';
 
 /** A delta that has more than this share of its target's bytes is not worth its cost. */
 const MAX_SHARE = 0.85;
-/** Max sketches that are retained, of up to 44 kB each. */
-const MAX_SKETCHES = 32;
 
 /** Makes deltas, unless they are here or were refused. Only one that was applied, with the right digest, is kept. */
 export class DeltaMaker {
   readonly #deps: DeltaDeps;
   readonly #end: MakeEnd;
-  /** What the content of blobs that were read lately consists of: see `choice/sketch.ts`. */
-  readonly #sketches = new BoundedMap<string>(MAX_SKETCHES);
 
   constructor(deps: DeltaDeps) {
     this.#deps = deps;
@@ -55,7 +50,6 @@ export class DeltaMaker {
     const located = await locatedBases({ bus, data, repository }, candidates);
     if (located.length === 0) throw new Fault('blob-unknown', 'none of the bases is here');
     const outcome = await this.#run(job, { target, candidates: located, refused: tried }, signal);
-    for (const [digest, sketch] of Object.entries(outcome.sketches)) this.#sketches.set(digest, sketch);
     if (outcome.kind === 'poor') return this.#end.poor(job, outcome);
     if (outcome.kind === 'wrong') return this.#end.wrong(job, outcome);
     const { digest, size, cpuMs } = outcome;
@@ -70,11 +64,11 @@ export class DeltaMaker {
     signal: AbortSignal,
   ): Promise<MakeOutcome> {
     const { data, settings, env, log } = this.#deps;
-    const { target, candidates } = content;
+    const { target } = content;
     const task: MakeTask = {
       kind: 'make',
       ...content,
-      sketches: this.#sketchesOf([target, ...candidates]),
+      sketches: await openSketches(data),
       maxBases: MAX_BASES,
       maxShare: MAX_SHARE,
       scratch: await openScratch(data),
@@ -90,14 +84,6 @@ export class DeltaMaker {
     const text = kind === 'made' ? 'delta made' : 'no delta: the content itself crosses the link';
     log.info({ to: target.digest, from, kind, cpuMs, ms, memoryBytes }, text);
     return outcome;
-  }
-
-  #sketchesOf(blobs: Content[]): Record<Digest, string> {
-    const known = blobs.flatMap(({ digest }): [Digest, string][] => {
-      const sketch = this.#sketches.get(digest);
-      return sketch === undefined ? [] : [[digest, sketch]];
-    });
-    return Object.fromEntries(known);
   }
 }
 

@@ -1,8 +1,8 @@
-import type { Digest } from '#proto/oci/names.ts';
 import { CLEAR_SHARE, Coverage, chooseByCoverage } from '../choice/coverage.ts';
-import { FileSketch, packSketch, type Sketch, unpackSketch } from '../choice/sketch.ts';
+import { FileSketch, type Sketch } from '../choice/sketch.ts';
 import { MAX_CONTENT_RATIO } from './codec-options.ts';
 import { readSketch, type SketchLimits } from './read-sketch.ts';
+import type { SketchFiles } from './sketch-files.ts';
 import type { Content, MakeTask } from './task.ts';
 
 /** Max share of the time that reading candidates may take. */
@@ -15,26 +15,27 @@ const SPARE_CONTENT_BYTES = 1024 * 1024;
 /** Of content that is unlike any other. */
 const NOTHING = new FileSketch().end();
 
-type BasesTask = Pick<MakeTask, 'target' | 'candidates' | 'sketches' | 'maxBases' | 'limits'>;
+type BasesTask = Pick<MakeTask, 'target' | 'candidates' | 'maxBases' | 'limits'>;
 
 /**
  * Chooses bases among the candidates. A single one is taken unread; several are read in their order until they cover
  * the target clearly, or time is short. One that takes too long, or has too much content, counts as unlike.
- * @returns none if no candidate is like the target, a tar archive; of other content the first one then. The sketches
- * that were made
+ * @param files where sketches are kept, and looked up
+ * @returns none if no candidate is like the target, a tar archive; of other content the first one then
  */
 export async function chooseBases(
-  { target, candidates, sketches: known, maxBases, limits: { scratchBytes } }: BasesTask,
+  { target, candidates, maxBases, limits: { scratchBytes } }: BasesTask,
   limits: SketchLimits,
-): Promise<{ bases: Content[]; sketches: Record<Digest, string> }> {
-  if (candidates.length <= 1) return { bases: candidates, sketches: {} };
-  const sketches: Record<Digest, string> = {};
+  files: Pick<SketchFiles, 'get' | 'keep'>,
+): Promise<Content[]> {
+  if (candidates.length <= 1) return candidates;
   const sketchOf = async (content: Content, minLeftMs: number): Promise<Sketch | undefined> => {
-    const packed = known[content.digest];
-    if (packed) return unpackSketch(packed);
+    const known = files.get(content.digest);
+    if (known) return known;
     const maxContentBytes = Math.min(scratchBytes, MAX_CONTENT_RATIO * content.size + SPARE_CONTENT_BYTES);
     const sketch = await readSketch(content, limits, { maxContentBytes, minLeftMs });
-    if (sketch) sketches[content.digest] = packSketch(sketch);
+    // That of content that is too large is empty: the bound may be another one next time.
+    if (sketch && sketch.parts.size > 0) files.keep(content.digest, sketch);
     return sketch;
   };
   const { leftMs } = limits;
@@ -50,5 +51,5 @@ export async function chooseBases(
   const chosen = chooseByCoverage(wanted, read, maxBases).map((index) => candidates[index] as Content);
   // Changes may be closer together than the chunks of a sketch: only a delta shows then what they have in common.
   const isUnsure = chosen.length === 0 && wanted.kind === 'chunks';
-  return { bases: isUnsure ? candidates.slice(0, 1) : chosen, sketches };
+  return isUnsure ? candidates.slice(0, 1) : chosen;
 }

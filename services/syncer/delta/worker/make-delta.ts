@@ -9,6 +9,7 @@ import { chooseBases } from './choose-bases.ts';
 import { asFault, codecOptions } from './codec-options.ts';
 import type { WorkLimits } from './limits.ts';
 import { openContent } from './open-content.ts';
+import { SketchFiles } from './sketch-files.ts';
 import { StdoutSink } from './stdout-sink.ts';
 import type { Choice, Content, MakeTask, Result } from './task.ts';
 
@@ -22,8 +23,9 @@ type Encoded =
  * @throws Fault: those of `openContent`, `codecOptions` and the limits
  */
 export async function makeTask(task: MakeTask, limits: WorkLimits): Promise<Result> {
-  const { bases, sketches } = await chooseBases(task, limits);
-  const choice = { from: bases.map(({ digest }) => digest), sketches };
+  const sketches = new SketchFiles(task.sketches, limits.checkSpace);
+  const bases = await chooseBases(task, limits, sketches);
+  const choice = { from: bases.map(({ digest }) => digest) };
   if (bases.length === 0 || isRefused(choice.from, task)) return { kind: 'poor', ...choice };
   try {
     return { ...encoded(task, bases, limits), ...choice };

@@ -42,8 +42,8 @@ export type MakeTask = Surroundings & {
   target: Content;
   /** The most promising one first. */
   candidates: Content[];
-  /** What is known of their content, and of that of the target: see `packSketch`. */
-  sketches: Record<Digest, string>;
+  /** Folder of what is known of their content, absolute: see `SketchFiles`. */
+  sketches: string;
   /** Sets of bases that are not tried again. */
   refused: Digest[][];
   maxBases: number;
@@ -56,8 +56,7 @@ export type Task = ApplyTask | MakeTask;
 /** `parent`: pid of the process that waits for the end. */
 export type Order = Task & { parent: number };
 
-/** `sketches`: those that were made. */
-export type Choice = { from: Digest[]; sketches: Record<Digest, string> };
+export type Choice = { from: Digest[] };
 
 export type Result =
   | { kind: 'applied' }
