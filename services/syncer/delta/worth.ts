@@ -129,6 +129,20 @@ export function waitMs(
 }
 
 /**
+ * How long content that the parent still receives in full is not pulled, in ms: the parent makes a delta of it as soon
+ * as it has all of it. In `always`, for ever; in `auto`, while making and transferring the delta after that would still
+ * save time, and for no longer than a wait in vain may take.
+ * @param savedMs see `waitMs`
+ */
+export function holdMs(mode: DeltaMode, pace: Pace, size: number, savedMs: number): number {
+  const { link, making } = pace;
+  if (mode === 'always') return Number.POSITIVE_INFINITY;
+  if (mode === 'off' || link === undefined) return 0;
+  const left = gainMs(size, size * EXPECTED_SHARE, pace, link) - (size / making) * 1_000;
+  return Math.max(0, Math.min(left, plainMs(size, link) * MAX_LOSS + savedMs));
+}
+
+/**
  * How long the parent may take to apply a pushed delta, in ms: in `auto`, no longer than the blob itself needs.
  * @param maxMs `delta.time`
  * @param blobMs predicted time of the blob; undefined: it is unknown

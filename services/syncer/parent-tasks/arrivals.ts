@@ -37,20 +37,25 @@ export function arrivalsIn({ blobs, deltas = [] }: Arriving): Arrival[] {
   return [...arrivals.values()].filter(({ size }) => size >= MIN_BYTES);
 }
 
+/** `afterMs`: until then, a delta may come instead. */
+export type ChosenPull = { pull: Pull; afterMs: number };
+
 /**
  * How to pull what is missing here.
  * @param mayUse whether the bases are here, and it is worth it
- * @param awaited repositories of which the pass will get deltas: blobs themselves are left to it
+ * @param holdMs how long the blob itself is not pulled, in ms; if for ever, it is left to the pass
  * @param isBegun whether a part of a delta to the blob may be here: it, too, is left to the pass
  */
 export const choosePulls = (
   arrivals: readonly Arrival[],
   mayUse: (delta: HeldDelta) => boolean,
-  awaited: ReadonlySet<Repository>,
+  holdMs: (arrival: Arrival) => number,
   isBegun: (target: Digest) => boolean,
-): Pull[] =>
-  arrivals.flatMap(({ deltas, isBlob, ...blob }) => {
+): ChosenPull[] =>
+  arrivals.flatMap((arrival) => {
+    const { deltas, isBlob, ...blob } = arrival;
     const delta = deltas.find(mayUse);
-    const isPulled = delta || (isBlob && !awaited.has(blob.repository) && !isBegun(blob.digest));
-    return isPulled ? [{ ...blob, ...(delta && { delta }) }] : [];
+    if (delta) return [{ pull: { ...blob, delta }, afterMs: 0 }];
+    const afterMs = isBlob && !isBegun(blob.digest) ? holdMs(arrival) : Number.POSITIVE_INFINITY;
+    return Number.isFinite(afterMs) ? [{ pull: blob, afterMs }] : [];
   });

@@ -1,32 +1,31 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jittered } from '#proto/async/backoff.ts';
-import { batches } from '#proto/async/batches.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import type { Arriving } from '#proto/content/arriving.ts';
-import { missingBlobs } from '#proto/content/blobs.ts';
 import type { HeldDelta } from '#proto/content/deltas.ts';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
-import { FORMAT } from '#proto/delta/format/header.ts';
-import type { Digest, Repository } from '#proto/oci/names.ts';
 import { selectionOf } from '#proto/oci/repository-pattern.ts';
 import { MAX_WAIT_S } from '#proto/sync/changes.ts';
+import { deltaOffered } from '#proto/sync/delta-jobs.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { DeltaPace } from '../delta/delta-pace.ts';
-import { isWorthTaking } from '../delta/worth.ts';
 import type { ParentClients } from '../link/parent/client-cache.ts';
 import type { SyncerSettings } from '../link/parent/settings.ts';
 import type { CursorFollower } from '../reconcile/observe/change-cursor.ts';
 import { isImageSelected } from '../reconcile/pull/image-context.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';
+import { OfferedDeltas } from '../transfer/deltas/offered-deltas.ts';
 import type { DeltaApplier } from '../transfer/pieces/delta-applier.ts';
 import type { TransferRecorder } from '../transfer/syncer-status.ts';
 import { runDelta, runDownload } from '../transfer/worker.ts';
 import { type Aside, WorkerPool } from '../transfer/worker-pool.ts';
 import { AnswerPace, type PollPace } from './answer-pace.ts';
+import { ArrivalWorth } from './arrival-worth.ts';
 import { type Arrival, arrivalsIn, choosePulls, type Pull } from './arrivals.ts';
-import { repositoriesWithDeltas } from './awaited-deltas.ts';
+import { HeldArrivals } from './held-arrivals.ts';
+import { RunningPulls } from './running-pulls.ts';
 import { PATIENT_BACKOFF, waitAfter } from './wait-after.ts';
 
 /** Poll interval while the link is not live or the parent has no change feed, in ms. */
@@ -68,10 +67,10 @@ export interface ArrivalFollower {
 /**
  * Pulls blobs that the parent is still receiving and that this layer selects, so that content crosses the links of
  * several layers at the same time; as deltas, if that is how the parent gets them, and their bases are here. What the
- * pass will get as a delta is left to it. It is an optimization: the pass that needs the content finds it here,
- * completely or in part, or pulls it. The link is used as in `follow`: one long poll for arriving blobs. While none
- * arrives at the parent, the prefetcher is idle and sends no request; the long poll of `follow` then reports when that
- * changes.
+ * pass will get as a delta is left to it, if that is soon enough. It is an optimization: the pass that needs the
+ * content finds it here, completely or in part, or pulls it. The link is used as in `follow`: one long poll for
+ * arriving blobs. While none arrives at the parent, the prefetcher is idle and sends no request; the long poll of
+ * `follow` then reports when that changes.
  */
 export class Prefetcher implements ArrivalFollower {
   readonly #deps: PrefetcherDeps;
@@ -81,7 +80,10 @@ export class Prefetcher implements ArrivalFollower {
   readonly #tried = new BoundedMap<true>(MAX_TRIED);
   /** Blobs of which a delta was begun and may be continued: a pass does that. */
   readonly #begun = new BoundedMap<true>(MAX_TRIED);
-  readonly #running = new Set<Digest>();
+  readonly #running: RunningPulls;
+  readonly #held: HeldArrivals;
+  readonly #worth: ArrivalWorth;
+  readonly #offered: OfferedDeltas;
   #queued = Promise.withResolvers<void>();
   /** The parent reported no arriving blobs. */
   #idle = false;
@@ -95,10 +97,19 @@ export class Prefetcher implements ArrivalFollower {
   constructor(deps: PrefetcherDeps) {
     this.#deps = deps;
     this.#pool = new WorkerPool(deps.log);
+    this.#running = new RunningPulls(deps.bus);
+    this.#worth = new ArrivalWorth(deps);
+    this.#offered = new OfferedDeltas(deps.bus);
+    this.#held = new HeldArrivals({
+      release: (pull) => this.#add([pull]),
+      held: (ms) => deps.deltaPace?.saved(-ms),
+    });
   }
 
   /** Runs until the signal aborts. Resolves when all running transfers have ended. */
   async run(signal: AbortSignal): Promise<void> {
+    using _running = this.#running;
+    using _offered = this.#offered;
     await using pool = this.#pool;
     pool.start((stopped) => this.#work(AbortSignal.any([signal, stopped]), signal));
     const pause = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
@@ -137,6 +148,7 @@ export class Prefetcher implements ArrivalFollower {
         await pause(ms);
       }
     }
+    this.#held.endWhere(() => true);
   }
 
   /** Whether the request for changes has to ask for arriving content, because this prefetcher sends no request. */
@@ -166,6 +178,7 @@ export class Prefetcher implements ArrivalFollower {
   /** To be called when the parent or the selections may have changed. */
   reconfigured(): void {
     this.#waiting = [];
+    this.#held.endWhere(() => true);
     this.#end.abort(new Error('the configuration has changed'));
     this.#end = new AbortController();
     this.begin();
@@ -188,58 +201,49 @@ export class Prefetcher implements ArrivalFollower {
   async #enqueue(answer: Arriving, signal: AbortSignal): Promise<number> {
     const { connections, repositories } = this.#deps.settings.get();
     this.#pool.maxConnections = connections;
-    const known = new Set([...this.#running, ...this.#waiting.map(({ digest }) => digest)]);
-    const capacity = Math.max(0, MAX_WAITING - this.#waiting.length);
-    const fresh = arrivalsIn(answer)
-      .slice(0, MAX_WAITING)
-      .filter(
-        ({ digest, repository, part }) =>
-          !known.has(digest) && isImageSelected(selectionOf(repositories, repository), part),
-      )
-      .slice(0, capacity);
-    if (fresh.length === 0) return 0;
-    const missing = await this.#missing(fresh, signal);
-    const absent = fresh.filter(({ digest }) => missing.has(digest));
-    const wanted = choosePulls(
-      absent,
-      (delta) => this.#isWorth(delta) && delta.from.every((base) => !missing.has(base)),
-      await this.#awaited(absent, signal),
-      (target) => this.#begun.has(target),
+    const arrivals = arrivalsIn(answer).slice(0, MAX_WAITING);
+    const arriving = new Set(arrivals.flatMap(({ digest, isBlob }) => (isBlob ? [digest] : [])));
+    this.#held.endWhere((digest) => !arriving.has(digest));
+    const queued = new Set(this.#waiting.map(({ digest }) => digest));
+    const isKnown = ({ digest }: Arrival) => queued.has(digest) || this.#running.has(digest);
+    const mayBecomeDelta = ({ digest, deltas }: Arrival) =>
+      deltas.length > 0 && (this.#held.has(digest) || this.#running.restOf(digest) !== undefined);
+    const relevant = arrivals.filter(
+      (arrival) =>
+        (mayBecomeDelta(arrival) || !(isKnown(arrival) || this.#held.has(arrival.digest))) &&
+        isImageSelected(selectionOf(repositories, arrival.repository), arrival.part),
     );
-    this.#waiting = [...this.#waiting, ...wanted];
+    if (relevant.length === 0) return 0;
+    const missing = await this.#worth.missing(relevant, signal);
+    const mayUse = (delta: HeldDelta) =>
+      !this.#tried.has(delta.digest) &&
+      this.#worth.isWorthTaking(delta) &&
+      delta.from.every((base) => !missing.has(base));
+    const absent = relevant.filter((arrival) => !isKnown(arrival) && missing.has(arrival.digest));
+    const holdMs = await this.#worth.holdMs(absent, signal);
+    const chosen = choosePulls(absent, mayUse, holdMs, (target) => this.#begun.has(target))
+      .filter(({ pull }) => pull.delta !== undefined || !this.#held.has(pull.digest))
+      .slice(0, Math.max(0, MAX_WAITING - this.#waiting.length));
+    this.#held.endWhere((digest) => chosen.some(({ pull }) => pull.digest === digest));
+    for (const { pull, afterMs } of chosen) if (afterMs > 0) this.#held.hold(pull, afterMs);
+    this.#add(chosen.flatMap(({ pull, afterMs }) => (afterMs > 0 ? [] : [pull])));
+    for (const arrival of relevant.filter(isKnown)) this.#offer(arrival, mayUse);
+    return chosen.length;
+  }
+
+  #add(pulls: readonly Pull[]): void {
+    this.#waiting = [...this.#waiting, ...pulls];
     this.#queued.resolve();
     this.#queued = Promise.withResolvers();
-    return wanted.length;
   }
 
-  /** Which of the blobs, and of the bases of their deltas, are not here. */
-  async #missing(arrivals: readonly Arrival[], signal: AbortSignal): Promise<Set<Digest>> {
-    const all = new Set(
-      arrivals.flatMap(({ digest, deltas }) => [digest, ...deltas.flatMap(({ from }) => from)]),
-    );
-    const missing = new Set<Digest>();
-    for (const digests of batches([...all], MAX_WAITING)) {
-      const answer = await this.#deps.bus.call(missingBlobs, { digests }, { signal });
-      for (const digest of answer.digests) missing.add(digest);
-    }
-    return missing;
-  }
-
-  async #awaited(absent: readonly Arrival[], signal: AbortSignal): Promise<Set<Repository>> {
-    const { bus, settings, deltaPace } = this.#deps;
-    const { deltas } = await settings.clients();
-    const { mode } = settings.get().delta;
-    const areOffered = deltaPace !== undefined && deltas.areOffered;
-    const repositories = absent.map(({ repository }) => repository);
-    return repositoriesWithDeltas(bus, { mode, areOffered }, repositories, signal);
-  }
-
-  #isWorth({ format, digest, toSize, size }: HeldDelta): boolean {
-    const { settings, deltaPace, applier } = this.#deps;
-    const { mode } = settings.get().delta;
-    if (!deltaPace || !applier || format !== FORMAT || this.#tried.has(digest)) return false;
-    if (!deltaPace.mayApply(toSize)) return false;
-    return isWorthTaking(mode, deltaPace.now(), toSize, size);
+  /** Has a blob that is pulled in full continue as the delta by which the parent gets it, if that brings it sooner. */
+  #offer({ digest, repository, deltas }: Arrival, mayUse: (delta: HeldDelta) => boolean): void {
+    const rest = this.#running.restOf(digest);
+    const delta = rest && deltas.find(mayUse);
+    if (!delta || this.#worth.switchGainMs(rest, delta) <= 0) return;
+    const { bus, by: syncer } = this.#deps;
+    bus.publish(deltaOffered, { ...delta, repository, syncer });
   }
 
   /** A worker: pulls one blob at a time until `stopped` aborts. */
@@ -251,9 +255,9 @@ export class Prefetcher implements ArrivalFollower {
       const next = this.#waiting.shift();
       if (!next) await Promise.race([ended, this.#queued.promise]);
       else if (!this.#running.has(next.digest)) {
-        this.#running.add(next.digest);
+        this.#running.begin(next);
         await this.#pool.job((aside) => this.#download(next, signal, aside));
-        this.#running.delete(next.digest);
+        this.#running.end(next.digest);
       }
     }
   }
@@ -276,7 +280,9 @@ export class Prefetcher implements ArrivalFollower {
     };
     if (delta) this.#tried.set(delta.digest, true);
     const pulled =
-      delta && applier ? runDelta({ ...deps, applier, aside }, { ...job, delta }) : runDownload(deps, job);
+      delta && applier
+        ? runDelta({ ...deps, applier, aside }, { ...job, delta })
+        : runDownload({ ...deps, offered: this.#offered, aside }, job);
     const verdict = await pulled.catch((err) => log.error({ err, digest: blob.digest }, 'a prefetch failed'));
     if (!delta) return;
     const now = this.#deps.link();

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { type DeltaMode, MIN_DELTA_TARGET_BYTES } from '#proto/content/deltas.ts';
 import {
   applyWaitMs,
+  holdMs,
   isWorthAskingStill,
   isWorthTaking,
   type Pace,
@@ -113,6 +114,15 @@ test('the rest of a blob is exchanged for its delta where that saves time', () =
   assert.ok(isWorthAskingStill('auto', slow, half));
   assert.ok(!isWorthAskingStill('auto', slow, { ...half, left: 6 * MB }));
   assert.ok(!isWorthAskingStill('auto', office, { ...half, left: 30 * MB }), 'in an office, hardly ever');
+});
+
+test('content that the parent still receives is held back where its delta would pay, for no longer than may be lost', () => {
+  assert.equal(holdMs('auto', slow, 50 * MB, 0), 2_400);
+  assert.equal(holdMs('auto', slow, 50 * MB, 10_000), 12_400);
+  assert.ok(holdMs('auto', slow, 50 * MB, 3_600_000) < 0.9 * 80_000, 'while it pays');
+  for (const pace of [office, loopback, unknown]) assert.equal(holdMs('auto', pace, 50 * MB, 60_000), 0);
+  assert.equal(holdMs('off', slow, 50 * MB, 60_000), 0);
+  assert.equal(holdMs('always', loopback, MB, 0), Number.POSITIVE_INFINITY);
 });
 
 test('no delta is waited for where making it takes longer than it saves, or nobody knows', () => {
