@@ -101,7 +101,7 @@ const isThere = (command: string, argument = '--version'): boolean =>
 
 const level = (pick: Pick) => `-${1 + pick(9)}`;
 
-/** All encoders that run here. @param folder for programs that are built @param onMissing for each that does not run */
+/** All encoders that run here. @param folder for programs that are built, or were @param onMissing for each that does not run */
 export function encodersIn(folder: string, onMissing: (name: string) => void): Encoder[] {
   const found = [...own];
   const add = (has: boolean, encoder: Encoder) => {
@@ -111,6 +111,7 @@ export function encodersIn(folder: string, onMissing: (name: string) => void): E
   const source = (name: string) => join(import.meta.dirname, name);
   const build = (name: string): string | undefined => {
     const program = join(folder, name);
+    if (existsSync(program)) return program;
     const env = {
       ...process.env,
       GO111MODULE: 'off',

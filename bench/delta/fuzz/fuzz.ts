@@ -1,111 +1,81 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
-import { DeltaInvalid } from '#proto/delta/format/invalid.ts';
-import { noise, numbers } from '../../../test/proto/delta/blobs.ts';
-import { applied, encoded, sha256, storedOf } from '../../../test/proto/delta/in-memory.ts';
-import { type Encoder, encodersIn } from './encoders.ts';
-import { layerPair, type Pick } from './layer-pair.ts';
+import { createInterface } from 'node:readline';
+import { Command } from 'commander';
+import type { Report } from './check-pairs.ts';
+import { encodersIn } from './encoders.ts';
 
 /*
- * Proves the codec of deltas on generated pairs of blobs: `node bench/delta/fuzz/fuzz.ts [COUNT] [FIRST]`. For each
- * pair, by the encoders that run here, the delta must make the target, and a damaged delta must make it or be refused.
- * The number of a wrong pair makes the same pair again: `node bench/delta/fuzz/fuzz.ts 1 NUMBER`.
+ * Proves the codec of deltas on generated pairs of blobs: `node bench/delta/fuzz/fuzz.ts`. For each pair, by the
+ * encoders that run here, the delta must make the target, and a damaged delta must make it or be refused. Then hostile
+ * deltas must be refused. The number of a wrong pair makes the same pair again: `node bench/delta/fuzz/fuzz.ts 1 NUMBER`.
  *
- *   encoders.ts    encoders of gzip: Node, GNU gzip, pigz, Go, pgzip, Python, and one by hand
- *   layer-pair.ts  layers and their updates
- *   hostile.ts     what hostile deltas and blobs cost
+ *   check-pairs.ts  checks pairs: one process for each processor
+ *   encoders.ts     encoders of gzip: Node, GNU gzip, pigz, Go, pgzip, Python, and one by hand
+ *   layer-pair.ts   layers and their updates
+ *   hostile.ts      what hostile deltas and blobs cost
  */
 
-const DEFAULT_COUNT = 10_000;
-/** Larger than any seed of a pair's parts. */
-const LAYER_SEED = 7_919;
-const REPORTED_PAIRS = 500;
+const program = new Command('fuzz')
+  .description('checks the codec of deltas on generated pairs, and on hostile deltas')
+  .argument('[count]', 'number of pairs', Number, 10_000)
+  .argument('[first]', 'number of the first pair', Number, 1)
+  .option('--processes <n>', 'at once', Number, availableParallelism())
+  .option('--no-hostile', 'leaves the hostile deltas out')
+  .parse();
+const [count, first] = program.processedArgs as [number, number];
+const { processes, hostile } = program.opts<{ processes: number; hostile: boolean }>();
 
-/** What becomes of a blob behind its encoder. */
-const ends: ((blob: Buffer, pick: Pick) => Buffer)[] = [
-  (blob, pick) => Buffer.concat([blob, Buffer.alloc(pick(600))]),
-  (blob, pick) => Buffer.concat([blob, noise(pick(3_000), 1 + pick(1_000))]),
-  (blob) => Buffer.concat([blob, gzipSync('another member'), blob.subarray(0, 700)]),
-  (blob) => Buffer.concat([blob, blob]),
-  (blob, pick) => blob.subarray(0, pick(blob.length + 1)),
-  (blob, pick) => {
-    const damaged = Buffer.from(blob);
-    const at = pick(damaged.length);
-    if (damaged.length > 0) damaged[at] = (damaged[at] as number) ^ (1 << pick(8));
-    return damaged;
-  },
-  (blob, pick) => Buffer.concat([noise(pick(50), 3), blob]),
-];
-
-function blobOf(content: Buffer, encoder: Encoder, seed: number): Buffer {
-  const pick = numbers(seed);
-  const blob = encoder.encode(content, pick);
-  const end = ends[pick(3 * ends.length)];
-  return end ? end(blob, pick) : blob;
-}
-
-function damagedCopy(delta: Buffer, pick: Pick): Buffer {
-  const at = pick(delta.length);
-  const kind = pick(4);
-  const byte = Buffer.of(pick(256));
-  if (kind === 0) return delta.subarray(0, at);
-  const behind = kind === 1 ? delta.subarray(at) : delta.subarray(at + 1);
-  return Buffer.concat([delta.subarray(0, at), kind === 3 ? Buffer.alloc(0) : byte, behind]);
-}
-
-type Counts = { pairs: number; smaller: number; wrong: number; failed: number; damaged: number };
-
-function check(number: number, encoders: readonly Encoder[], counts: Counts): string {
-  const pick = numbers(number * LAYER_SEED);
-  const { before, after } = layerPair(1 + pick(2 ** 31 - 2));
-  const encoder = encoders[number % encoders.length] as Encoder;
-  // One of eight bases has another encoder, and one of six targets has more bases.
-  const first = pick(8) === 0 ? (encoders[pick(encoders.length)] as Encoder) : encoder;
-  const seed = 1 + pick(2 ** 31 - 2);
-  const target = blobOf(after, encoder, seed);
-  const bases = [blobOf(before, first, pick(2) === 0 ? seed : 1 + pick(1_000))];
-  if (pick(6) === 0)
-    bases.push(before.subarray(0, 40_000), noise(pick(900), 5), gzipSync(after.subarray(9_000)));
-  const delta = encoded(target, bases);
-  counts.pairs += 1;
-  if (delta.length < target.length) counts.smaller += 1;
-  if (!applied(delta, bases, storedOf(target)).equals(target)) counts.wrong += 1;
-  try {
-    const made = applied(damagedCopy(delta, pick), bases, storedOf(target));
-    if (!sha256(made).equals(sha256(target))) counts.wrong += 1;
-  } catch (error) {
-    if (!(error instanceof DeltaInvalid)) throw error;
-    counts.damaged += 1;
-  }
-  return encoder.name;
-}
-
-const [count = DEFAULT_COUNT, first = 1] = process.argv.slice(2).map(Number);
+const started = performance.now();
+const seconds = () => `${((performance.now() - started) / 1_000).toFixed(0)} s`;
 const folder = mkdtempSync(join(tmpdir(), 'terrace-delta-'));
+const reports: Report[] = [];
 try {
-  const encoders = encodersIn(folder, (name) => console.log(`${name} does not run here: left out`));
-  const counts: Counts = { pairs: 0, smaller: 0, wrong: 0, failed: 0, damaged: 0 };
-  const byEncoder = new Map<string, number>();
-  for (let number = first; number < first + count; number += 1) {
-    const before = counts.wrong;
-    try {
-      const name = check(number, encoders, counts);
-      byEncoder.set(name, (byEncoder.get(name) ?? 0) + 1);
-    } catch (error) {
-      counts.failed += 1;
-      console.log(`pair ${number} failed:`, error);
-    }
-    if (counts.wrong > before) console.log(`pair ${number} is wrong`);
-    if ((number - first + 1) % REPORTED_PAIRS === 0) console.log(JSON.stringify(counts));
-  }
-  for (const [name, pairs] of byEncoder) console.log(`${`${pairs}`.padStart(6)}  ${name}`);
-  console.log(
-    `${counts.pairs} pairs: ${counts.wrong} wrong, ${counts.failed} failed; ${counts.smaller} deltas are smaller than ` +
-      `their target; ${counts.damaged} damaged deltas were refused`,
-  );
-  if (counts.wrong + counts.failed > 0) process.exitCode = 1;
+  // Builds those that have to be built.
+  encodersIn(folder, (name) => console.log(`${name} does not run here: left out`));
+  await Promise.all(Array.from({ length: Math.min(processes, count) }, (_, at) => checkPart(at)));
 } finally {
   rmSync(folder, { recursive: true, force: true });
+}
+const total = (field: Exclude<keyof Report, 'byEncoder'>) =>
+  reports.reduce((sum, report) => sum + report[field], 0);
+const names = new Set(reports.flatMap(({ byEncoder }) => Object.keys(byEncoder)));
+for (const name of names) {
+  const pairs = reports.reduce((sum, { byEncoder }) => sum + (byEncoder[name] ?? 0), 0);
+  console.log(`${String(pairs).padStart(6)}  ${name}`);
+}
+const missing = count - total('pairs');
+console.log(
+  `${total('pairs')} pairs in ${seconds()}: ${total('wrong')} wrong, ${total('failed')} failed, ${missing} not checked; ` +
+    `${total('smaller')} deltas are smaller than their target; ${total('damaged')} damaged deltas were refused`,
+);
+if (total('wrong') + total('failed') + missing > 0) process.exitCode = 1;
+if (hostile) {
+  console.log('hostile deltas and blobs:');
+  const { status } = spawnSync(process.execPath, [join(import.meta.dirname, 'hostile.ts')], {
+    stdio: 'inherit',
+  });
+  if (status !== 0) process.exitCode = 1;
+  console.log(`all in ${seconds()}`);
+}
+
+/** Checks each `processes`th pair in a process of its own. */
+async function checkPart(at: number): Promise<void> {
+  const own = Math.ceil((count - at) / processes);
+  const parameters = [folder, first + at, own, processes].map(String);
+  const script = join(import.meta.dirname, 'check-pairs.ts');
+  const child = spawn(process.execPath, [script, ...parameters], { stdio: ['ignore', 'pipe', 'inherit'] });
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    reports[at] = JSON.parse(line) as Report;
+    const done = reports.reduce((sum, { pairs }) => sum + pairs, 0);
+    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${done} of ${count} pairs`);
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  if (code !== 0) {
+    process.exitCode = 1;
+    console.error(`a process that checks pairs ended with ${code === null ? 'a signal' : `code ${code}`}`);
+  }
 }

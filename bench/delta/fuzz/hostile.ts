@@ -2,8 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deflateRawSync, gzipSync, zstdCompressSync } from 'node:zlib';
+import { DeltaLimitExceeded } from '#proto/delta/bounded-work.ts';
 import { bytesOf } from '#proto/delta/bytes/bytes.ts';
 import { applyDelta, encodeDelta } from '#proto/delta/delta.ts';
+import { DeltaInvalid } from '#proto/delta/format/invalid.ts';
 import { ScratchFile } from '../../../services/syncer/delta/worker/scratch-file.ts';
 import { noise, numbers } from '../../../test/proto/delta/blobs.ts';
 import { deltaFile, raw, rawPiece, type Section, varint } from '../../../test/proto/delta/delta-file.ts';
@@ -139,31 +141,65 @@ const senders: Record<string, () => [target: Buffer, base: Buffer]> = {
   },
 };
 
+type Outcome = { seconds: number; mib: number; result: string; isRefused: boolean };
+
 function run(work: () => string): void {
   const before = process.resourceUsage().maxRSS;
   const from = performance.now();
   let result: string;
+  let isRefused = false;
   try {
     result = work();
   } catch (error) {
+    isRefused = error instanceof DeltaInvalid || error instanceof DeltaLimitExceeded;
     result = error instanceof Error ? `${error.constructor.name}: ${error.message}` : `${error}`;
   }
-  const memory = (process.resourceUsage().maxRSS - before) / 1024;
-  console.log(
-    `${((performance.now() - from) / 1_000).toFixed(1).padStart(6)}  ${memory.toFixed(0).padStart(5)}  ${result}`,
-  );
+  const mib = (process.resourceUsage().maxRSS - before) / 1024;
+  const seconds = (performance.now() - from) / 1_000;
+  console.log(JSON.stringify({ seconds, mib, result, isRefused } satisfies Outcome));
 }
+
+/** Bounds of what a hostile delta or blob may cost. The time of a receiver has its own, to which its end adds little. */
+const MAX_SECONDS = BOUNDS.maxTimeMs / 1_000 + 5;
+const MAX_MIB = 256;
 
 const [, , name] = process.argv;
 if (name === undefined) {
   console.log('     s    MiB');
+  let faults = 0;
   for (const one of [...Object.keys(receivers), ...Object.keys(senders)]) {
     const { stdout, stderr } = spawnSync(process.execPath, [process.argv[1] as string, one], {
       encoding: 'utf8',
+      timeout: 10 * MAX_SECONDS * 1_000,
+      killSignal: 'SIGKILL',
     });
-    console.log(`${stdout.trimEnd() || stderr}  <- ${one}`);
+    const fault = print(one, stdout, stderr);
+    if (fault) faults += 1;
   }
+  console.log(faults === 0 ? 'all within their bounds' : `${faults} not within their bounds`);
+  if (faults > 0) process.exitCode = 1;
 }
+
+/** @returns whether it was not refused, or took too much */
+function print(name: string, stdout: string, stderr: string): boolean {
+  const line = stdout.trim().split('\n').at(-1);
+  if (!line) {
+    console.log(`     -      -  ENDED WITHOUT AN ANSWER: ${stderr.slice(-500)}  <- ${name}`);
+    return true;
+  }
+  const { seconds, mib, result, isRefused } = JSON.parse(line) as Outcome;
+  const faults = [
+    ...(isRefused || name in senders ? [] : ['NOT REFUSED']),
+    ...(seconds <= MAX_SECONDS ? [] : ['TOO LONG']),
+    ...(mib <= MAX_MIB ? [] : ['TOO MUCH MEMORY']),
+  ];
+  const marks = faults.map((fault) => `${fault}: `).join('');
+  console.log(
+    `${seconds.toFixed(1).padStart(6)}  ${mib.toFixed(0).padStart(5)}  ${marks}${result}  <- ${name}`,
+  );
+  return faults.length > 0;
+}
+
 const receiver = receivers[name ?? ''];
 if (receiver) {
   const { delta, base: of = base } = receiver();
@@ -178,7 +214,7 @@ if (receiver) {
   };
   run(() => {
     applyDelta(options);
-    return 'NOT REFUSED';
+    return 'a target';
   });
 }
 const sender = senders[name ?? ''];
