@@ -26,7 +26,7 @@ export const deltaKills: Subject = async ({ full, progress }) => {
   const rateOf = (transferS: number) => (size * DELTA_SHARE) / transferS;
   await using stack = new AsyncDisposableStack();
   const fast = { rate: 200 * MIB, latency: 0 };
-  const { layers, links } = await startHierarchy(stack, ['top', 'bottom'], fast, 'always');
+  const { layers, links } = await startHierarchy(stack, ['top', 'bottom'], fast, { mode: 'always' });
   const [top, bottom] = layers as [TestLayer, TestLayer];
   const [link] = links as [FaultProxy];
   const sides: Record<string, TestLayer> = { top, bottom };

@@ -1,6 +1,6 @@
 import { tagMoved } from '#proto/content/content-events.ts';
 import { deltaMade } from '#proto/sync/delta-jobs.ts';
-import { type TestLayer, testLayer } from '../../test/support/layer.ts';
+import { type TestLayer, type TestLayerOptions, testLayer } from '../../test/support/layer.ts';
 import { type FaultProxy, startProxy } from '../../test/support/proxy/fault-proxy.ts';
 import { pushImage } from '../../test/support/registry/image.ts';
 
@@ -19,7 +19,7 @@ export async function startHierarchy(
   stack: AsyncDisposableStack,
   names: readonly string[],
   { rate, latency }: LinkOptions,
-  delta: 'auto' | 'always' | 'off' = 'auto',
+  delta: NonNullable<TestLayerOptions['delta']> = {},
 ): Promise<Hierarchy> {
   const layers: TestLayer[] = [];
   const links: FaultProxy[] = [];
@@ -28,7 +28,7 @@ export async function startHierarchy(
     const link = above && (await startProxy(above, { latency, bandwidth: { total: rate } }));
     if (link) links.push(stack.use(link));
     const parent = link ? { parent: link.url, repositories: ['*'], schedule: '* * * * *' } : {};
-    layers.push(stack.use(await testLayer({ name, logLevel: 'warn', delta: { mode: delta }, ...parent })));
+    layers.push(stack.use(await testLayer({ name, logLevel: 'warn', delta, ...parent })));
   }
   return { layers, links };
 }
