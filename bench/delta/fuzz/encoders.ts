@@ -101,7 +101,11 @@ const isThere = (command: string, argument = '--version'): boolean =>
 
 const level = (pick: Pick) => `-${1 + pick(9)}`;
 
-/** All encoders that run here. @param folder for programs that are built, or were @param onMissing for each that does not run */
+/**
+ * All encoders that run here.
+ * @param folder for programs that are built, or were
+ * @param onMissing for each that does not run
+ */
 export function encodersIn(folder: string, onMissing: (name: string) => void): Encoder[] {
   const found = [...own];
   const add = (has: boolean, encoder: Encoder) => {

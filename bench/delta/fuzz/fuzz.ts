@@ -11,7 +11,8 @@ import { encodersIn } from './encoders.ts';
 /*
  * Proves the codec of deltas on generated pairs of blobs: `node bench/delta/fuzz/fuzz.ts`. For each pair, by the
  * encoders that run here, the delta must make the target, and a damaged delta must make it or be refused. Then hostile
- * deltas must be refused. The number of a wrong pair makes the same pair again: `node bench/delta/fuzz/fuzz.ts 1 NUMBER`.
+ * deltas must be refused. The number of a wrong pair makes the same pair again:
+ * `node bench/delta/fuzz/fuzz.ts 1 NUMBER`.
  *
  *   check-pairs.ts  checks pairs: one process for each processor
  *   encoders.ts     encoders of gzip: Node, GNU gzip, pigz, Go, pgzip, Python, and one by hand

@@ -159,7 +159,7 @@ function run(work: () => string): void {
   console.log(JSON.stringify({ seconds, mib, result, isRefused } satisfies Outcome));
 }
 
-/** Bounds of what a hostile delta or blob may cost. The time of a receiver has its own, to which its end adds little. */
+/** Bounds of what a hostile delta or blob may cost; the codec ends a little later than at its own bound of time. */
 const MAX_SECONDS = BOUNDS.maxTimeMs / 1_000 + 5;
 const MAX_MIB = 256;
 
