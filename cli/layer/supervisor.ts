@@ -96,7 +96,11 @@ export class Supervisor {
       const share = Math.max(0, (end - performance.now()) / (ranks.length - index));
       await within(Promise.all(members.map((member) => member.ended())), share);
     }
-    const left = this.#keepers.filter(({ pid }) => pid !== undefined);
+    const isRunning = ({ pid }: Keeper) => pid !== undefined;
+    // What later ranks leave of their time is for those that have not ended.
+    const late = this.#keepers.filter(isRunning);
+    await within(Promise.all(late.map((keeper) => keeper.ended())), end - performance.now());
+    const left = late.filter(isRunning);
     for (const keeper of left) {
       this.#notice({
         program: keeper.program.name,

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isAlive } from '#proto/process/process-stat.ts';
 import { claimPid, livingPid, writePid } from '../../../cli/data/pid-file.ts';
 import { type Program, Supervisor, type SupervisorNotice } from '../../../cli/layer/supervisor.ts';
-import { until } from '../../support/until.ts';
+import { patience, until } from '../../support/until.ts';
 
 /** A program that runs a shell script. */
 const shell = (name: string, rank: number, script: string): Program => ({
@@ -95,6 +95,22 @@ describe('the supervisor', { concurrency: true }, () => {
       'bus ended',
     ]);
     assert.deepEqual(supervisor.pids(), {});
+  });
+
+  test('a program that takes longer than the share of its rank has the time that later ranks leave', async () => {
+    await using folder = await temporaryFolder();
+    const notices: SupervisorNotice[] = [];
+    const supervisor = new Supervisor((notice) => notices.push(notice), undefined, patience(1_000));
+    const ready = `echo ready >> ${folder.path}/log`;
+    const untilBusEnds = `until grep -q bus ${folder.path}/log; do sleep 0.02; done; sleep 0.1`;
+    const slow = `trap '${untilBusEnds}; echo slow >> ${folder.path}/log; exit 0' TERM; ${ready}; while :; do sleep 0.02; done`;
+    const bus = `trap 'echo bus >> ${folder.path}/log; exit 0' TERM; ${ready}; while :; do sleep 0.02; done`;
+    supervisor.add(shell('slow', 0, slow));
+    supervisor.add(shell('bus', 1, bus));
+    await until(async () => (await folder.lines()).length === 2, 'two programs');
+    await supervisor.stop();
+    assert.deepEqual((await folder.lines()).slice(2), ['bus', 'slow']);
+    assert.deepEqual(notices, []);
   });
 
   test('a program that ignores SIGTERM is killed after the time limit', async () => {
