@@ -64,6 +64,21 @@ test('of a blob that a delta makes, only the bytes of the delta crossed the link
   deepEqual([down(), traffic.rate().down], [[50], 5]);
 });
 
+test('what is made here, or crossed before a delta, is not counted', () => {
+  const { traffic, publish, down } = rig();
+  publish(transferStarted, { present: 300, made: 200 });
+  publish(transferProgressed, { done: 700, made: 600 });
+  publish(transferProgressed, { done: 750, made: 600 });
+  publish(transferFinished, { saved: { by: 'frames', bytes: 600 } });
+  deepEqual([down(), traffic.rate().down], [[300], 30]);
+  const delta = { digest: 'sha256:dd', size: 50 };
+  publish(transferStarted, { present: 0 });
+  publish(transferProgressed, { done: 400 });
+  publish(transferStarted, { present: 0, delta });
+  publish(transferFinished, { delta, saved: { by: 'delta', bytes: 550 } });
+  deepEqual(down(), [750]);
+});
+
 test('of a transfer that began before this process, only what arrives from now on counts', () => {
   const { traffic, publish, down } = rig();
   publish(transferProgressed, { done: 900 });

@@ -35,7 +35,8 @@ export type RunningImage = {
  * that are on their way. Bounded in time and number. Each gateway process follows it from its start.
  */
 export class Traffic {
-  readonly #done = new BoundedMap<number>(MAX_FOLLOWED);
+  /** Bytes that crossed the link: what is made here does not. */
+  readonly #crossed = new BoundedMap<number>(MAX_FOLLOWED);
   readonly #rates = new BoundedMap<Sample>(MAX_FOLLOWED);
   readonly #images = new BoundedMap<RunningImage>(MAX_FOLLOWED);
   /** Oldest first. The clock may be set: what is later than it is dropped. */
@@ -45,13 +46,16 @@ export class Traffic {
 
   constructor(bus: EventListener, now: () => number = Date.now) {
     this.#now = now;
-    bus.listen(transferStarted, ({ data }) => this.#done.set(keyOf(data), data.present));
+    bus.listen(transferStarted, ({ data }) =>
+      this.#crossed.set(keyOf(data), data.present - (data.made ?? 0)),
+    );
     bus.listen(transferProgressed, ({ data }) => {
-      this.#moved(data, data.done);
+      this.#moved(data, data.done - (data.made ?? 0));
       if (data.rate !== undefined) this.#rates.set(keyOf(data), { at: this.#now(), bytes: data.rate });
     });
     bus.listen(transferFinished, ({ data }) => {
-      if (!data.mounted) this.#moved(data, crossingBytes(data));
+      // What had crossed of a blob before its delta is counted already.
+      if (!data.mounted) this.#moved(data, data.delta?.size ?? crossingBytes(data));
       this.#end(data);
     });
     for (const ended of [transferFailed, transferPaused]) {
@@ -99,13 +103,13 @@ export class Traffic {
       .filter((image) => image.repository === repository && image.direction === direction);
   }
 
-  #moved(transfer: { digest: string; direction: Direction; repository: string }, done: number): void {
+  #moved(transfer: { digest: string; direction: Direction; repository: string }, crossed: number): void {
     const key = keyOf(transfer);
-    const before = this.#done.get(key);
-    this.#done.set(key, done);
+    const before = this.#crossed.get(key);
+    this.#crossed.set(key, crossed);
     // It began before this process: nobody knows when its first bytes came.
     if (before === undefined) return;
-    const bytes = Math.max(0, done - before);
+    const bytes = Math.max(0, crossed - before);
     const now = this.#now();
     this.#trim();
     for (const [points, start] of [
@@ -125,7 +129,7 @@ export class Traffic {
   }
 
   #end(transfer: { digest: string; direction: Direction; repository: string }): void {
-    this.#done.delete(keyOf(transfer));
+    this.#crossed.delete(keyOf(transfer));
     this.#rates.delete(keyOf(transfer));
   }
 }
