@@ -1,5 +1,5 @@
 import { tagMoved } from '#proto/content/content-events.ts';
-import { deltaMade } from '#proto/sync/delta-jobs.ts';
+import type { deltaApplied, deltaMade } from '#proto/sync/delta-jobs.ts';
 import { type TestLayer, type TestLayerOptions, testLayer } from '../../test/support/layer.ts';
 import { type FaultProxy, startProxy } from '../../test/support/proxy/fault-proxy.ts';
 import { pushImage } from '../../test/support/registry/image.ts';
@@ -57,9 +57,12 @@ export const arrivals = (layers: readonly TestLayer[], tag: string, start: numbe
     }),
   );
 
-/** Deltas that a layer made, and their processor time in s. */
-export function madeBy(layer: TestLayer): { count: number; cpuS: number } {
-  const made = layer.events.filter(({ type }) => type === `terrace.${deltaMade.type}`);
-  const cpuMs = made.reduce((sum, { data }) => sum + (data as { cpuMs: number }).cpuMs, 0);
-  return { count: made.length, cpuS: cpuMs / 1_000 };
+/** Deltas that a layer made, or applied, and their processor time in s. */
+export function workOf(
+  layer: TestLayer,
+  { type }: typeof deltaMade | typeof deltaApplied,
+): { count: number; cpuS: number } {
+  const done = layer.events.filter((event) => event.type === `terrace.${type}`);
+  const cpuMs = done.reduce((sum, { data }) => sum + (data as { cpuMs: number }).cpuMs, 0);
+  return { count: done.length, cpuS: cpuMs / 1_000 };
 }
