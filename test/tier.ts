@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { groupedTests, tests } from './support/groups.ts';
 import { git, graphOf, imports, reachedFrom, root } from './support/imports.ts';
+import { GROUPS } from './support/in-turn.ts';
 
 /**
  * Runs tests: `node test/tier.ts all`; `node test/tier.ts unit`, those that start no process; `node test/tier.ts
@@ -12,7 +13,7 @@ import { git, graphOf, imports, reachedFrom, root } from './support/imports.ts';
 /** Options that leave out tests: a group would wait for the end of a file without any. */
 const FILTER = /^--test-(only|name-pattern|skip-pattern)/;
 
-type Tier = { count: number; files: string[] };
+type Tier = { count: number; files: string[]; groups?: Record<string, string[]> };
 
 /** All tests, the grouped ones in the process of their group. */
 function allTests(isFiltered: boolean): Tier {
@@ -24,12 +25,13 @@ function allTests(isFiltered: boolean): Tier {
   const single = tests.filter((file) => !grouped.has(file));
   // Node starts files in the order of their names. Groups take longest, and absolute names come first.
   const entries = Object.keys(groups).map((group) => join(root, entryOf(group)));
-  return { count, files: [...entries, ...single, engine] };
+  return { count, files: [...entries, ...single, engine], groups };
 }
 
 function unitTests(isFiltered: boolean): Tier {
   const { unit } = groupedTests();
-  return { count: unit.length, files: isFiltered ? unit : [entryOf('unit')] };
+  if (isFiltered) return { count: unit.length, files: unit };
+  return { count: unit.length, files: [entryOf('unit')], groups: { unit } };
 }
 
 const entryOf = (group: string): string => `test/groups/${group}.ts`;
@@ -70,6 +72,7 @@ if (chosen.count > 0) {
   const { status } = spawnSync(process.execPath, ['--test', ...options, ...rest, ...chosen.files], {
     cwd: root,
     stdio: 'inherit',
+    env: { ...process.env, [GROUPS]: chosen.groups && JSON.stringify(chosen.groups) },
   });
   process.exit(status ?? 1);
 }

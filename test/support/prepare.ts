@@ -4,6 +4,7 @@ import { delimiter, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { NODE_ENV, NODE_FLAGS } from '../../cli/data/node.ts';
 import { canInstallDebian, installDebian } from '../../cli/layer/debian.ts';
+import { useMemoryFolder } from './memory-folder.ts';
 import { bounded, SLOWNESS } from './until.ts';
 
 /** Global setup of node:test. The tests run these programs, from Debian packages of the same names. */
@@ -28,7 +29,14 @@ const isInstalled = (program: string) => folders.some((folder) => existsSync(joi
 /** Of the tests of the page, which are skipped without it, but not in CI: test/page/browser.ts. */
 const BROWSER = 'chromium';
 
+let deleteFolder = (): void => {};
+
+export function globalTeardown(): void {
+  deleteFolder();
+}
+
 export function globalSetup(): void {
+  deleteFolder = useMemoryFolder();
   installMissing();
   installBrowser();
   const slowness = bounded(Number(process.env[SLOWNESS]) || measureSlowness());

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { access, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir, userInfo } from 'node:os';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -9,8 +9,8 @@ import { promisify } from 'node:util';
 export const execute = promisify(execFile);
 export type Architecture = 'amd64' | 'arm64';
 
-/** Packages are downloaded once for all tests of this user. */
-const CACHE = join(tmpdir(), `terrace-debian-${userInfo().uid}`);
+/** Packages are downloaded once for all tests of this user. The folder outlives a run, other than temporary ones. */
+const CACHE = join('/var/tmp', `terrace-debian-${userInfo().uid}`);
 
 const native = (): Architecture => (process.arch === 'arm64' ? 'arm64' : 'amd64');
 
