@@ -85,7 +85,10 @@ export const Layer = Type.Object(
     held: Type.Optional(described(Held, 'Absent while storage does not answer.')),
     space: Type.Optional(described(Space, 'Free space of the data volume.')),
     savings: Type.Optional(
-      described(Savings, 'What deltas saved on the link since the start of the syncers. Absent if nothing.'),
+      described(
+        Savings,
+        'What deltas and frames saved on the link, since they first did. Absent if nothing.',
+      ),
     ),
     deltas: Type.Optional(described(KeptDeltas, 'Absent if there are none.')),
     tokens: Type.Optional(described(Count, 'Accounts of the layer; 0: it is open.')),

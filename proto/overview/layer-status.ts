@@ -19,8 +19,11 @@ import {
   type LinkStatus,
   lease,
   linkStatus,
+  SAVINGS_KEY,
+  type Savings,
   type ServiceStatus,
   type SyncerStatus,
+  savedTotals,
   serviceStatus,
   syncerStatus,
 } from '../status/status.ts';
@@ -29,6 +32,7 @@ import { type WebhookStatus, webhookStatus } from '../status/webhooks.ts';
 import { listParked, type Parked } from '../sync/outgoing.ts';
 import type { SyncFigure } from '../sync/sync-figure.ts';
 import { type NatsServer, natsServer } from './nats-advisories.ts';
+import { savingsIn } from './savings.ts';
 import { syncFigure } from './sync-state.ts';
 
 /**
@@ -48,6 +52,8 @@ export type LayerStatus = {
   link?: LinkStatus;
   /** How the layer stands against its parent. */
   sync?: SyncFigure;
+  /** What deltas and frames saved on the link. */
+  savings?: Savings;
   coordinator?: string;
   storage?: StorageStatus;
   /** Changes that the parent refused, sorted by repository and reference. */
@@ -86,20 +92,33 @@ export async function layerStatus(
       return undefined;
     });
   const timely = <T>(reading: Promise<T>) => (withinMs === undefined ? reading : inTime(reading, withinMs));
-  const [services, syncers, inForce, link, holder, storage, bridge, below, presences, webhooks, history] =
-    await Promise.all([
-      servicesOf(bus, timely),
-      timely(bus.list(syncerStatus)).catch(() => new Map<string, SyncerStatus>()),
-      timely(bus.get(configuration, CONFIGURATION_KEY)).catch(() => undefined),
-      timely(bus.get(linkStatus, LINK_KEY)).catch(() => undefined),
-      timely(bus.get(lease, COORDINATOR_KEY)).catch(() => undefined),
-      answer('storage', timely(bus.call(storageStatus, {}, { patience: 1_000 }))),
-      answer('twin-bridge', timely(bus.call(bridgeStatus, {}, { patience: 1_000 }))),
-      timely(bus.list(layersBelow)).catch(() => new Map<string, ChildReport>()),
-      timely(bus.list(presence)).catch(() => new Map<string, Presence>()),
-      timely(bus.list(webhookStatus)).catch(() => new Map<string, WebhookStatus>()),
-      timely(bus.get(historyStatus, HISTORY_KEY)).catch(() => undefined),
-    ]);
+  const [
+    services,
+    syncers,
+    inForce,
+    link,
+    holder,
+    storage,
+    bridge,
+    below,
+    presences,
+    webhooks,
+    history,
+    saved,
+  ] = await Promise.all([
+    servicesOf(bus, timely),
+    timely(bus.list(syncerStatus)).catch(() => new Map<string, SyncerStatus>()),
+    timely(bus.get(configuration, CONFIGURATION_KEY)).catch(() => undefined),
+    timely(bus.get(linkStatus, LINK_KEY)).catch(() => undefined),
+    timely(bus.get(lease, COORDINATOR_KEY)).catch(() => undefined),
+    answer('storage', timely(bus.call(storageStatus, {}, { patience: 1_000 }))),
+    answer('twin-bridge', timely(bus.call(bridgeStatus, {}, { patience: 1_000 }))),
+    timely(bus.list(layersBelow)).catch(() => new Map<string, ChildReport>()),
+    timely(bus.list(presence)).catch(() => new Map<string, Presence>()),
+    timely(bus.list(webhookStatus)).catch(() => new Map<string, WebhookStatus>()),
+    timely(bus.get(historyStatus, HISTORY_KEY)).catch(() => undefined),
+    timely(bus.get(savedTotals, SAVINGS_KEY)).catch(() => undefined),
+  ]);
   const answered = new Set(withoutDead(services).map(({ service }) => service));
   for (const name of serviceNames) if (!answered.has(name) && !silent.includes(name)) silent.push(name);
   const isListed = !withoutParked && storage?.outgoing.parked;
@@ -112,9 +131,11 @@ export async function layerStatus(
     ...(storage && { storage }),
   };
   const sync = syncFigure(sources, Date.now());
+  const savings = savingsIn(saved?.value, sources.syncers);
   return {
     ...sources,
     ...(sync && { sync }),
+    ...(savings && { savings }),
     services: withoutDead(services),
     ...(bridge && { bridge }),
     ...(holder && { coordinator: holder.value.holder }),

@@ -21,6 +21,16 @@ function add(a: Savings, b: Savings): Savings {
   };
 }
 
+/**
+ * What was saved in total: what is kept, which outlives the syncers, or while there is nothing, the sum of those that
+ * run.
+ */
+export function savingsIn(kept: Savings | undefined, syncers: readonly SyncerStatus[]): Savings | undefined {
+  const running = totalSavings(syncers);
+  const { mismatchedAt } = running ?? {};
+  return kept ? { ...kept, ...(mismatchedAt !== undefined && { mismatchedAt }) } : running;
+}
+
 /** Share of the bytes that would have crossed the link, and did not: 0 to 1. */
 export const savedShare = ({ saved, crossed }: Savings): number =>
   saved === 0 ? 0 : saved / (saved + crossed);

@@ -134,9 +134,10 @@ export const LEASE_MS = 6_000;
 export const MAX_ACTIVE_TRANSFERS = 100;
 
 /**
- * What a syncer saved on the link since its start. `saved`: bytes of blobs that did not cross it. `crossed`: bytes of
- * blobs and deltas that did. `transfers`: transfers of blobs that saved bytes. `mismatched`: deltas that made other
- * bytes than their targets. `cpuMs`: processor time of making and applying deltas, and of rebuilding blobs of frames.
+ * What was saved on the link: by a syncer since its start, or in total. `saved`: bytes of blobs that did not cross it.
+ * `crossed`: bytes of blobs and deltas that did. `transfers`: transfers of blobs that saved bytes. `mismatched`: deltas
+ * that made other bytes than their targets. `cpuMs`: processor time of making and applying deltas, and of rebuilding
+ * blobs of frames.
  */
 export const Savings = Type.Object({
   since: Instant,
@@ -149,6 +150,10 @@ export const Savings = Type.Object({
   cpuMs: Count,
 });
 export type Savings = Static<typeof Savings>;
+
+/** The total of the layer, since the first saved byte: each syncer adds to it. Key: `savings`. */
+export const savedTotals = state('link', Savings);
+export const SAVINGS_KEY = 'savings';
 
 /** Current work of a syncer. Each writes its own, on each change and each `HEARTBEAT_MS`. Key: the instance. */
 export const SyncerStatus = Type.Object({

@@ -9,6 +9,7 @@ import { RESERVE } from '#proto/volume/space.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { type Context, ended } from '../process/run.ts';
 import { coordinate } from './coordinator/coordinator.ts';
+import { SavedTotals } from './counters/saved-totals.ts';
 import { DeltaApplications } from './delta/jobs/delta-applications.ts';
 import type { DeltaSettings } from './delta/jobs/delta-deps.ts';
 import { DeltaJobs } from './delta/jobs/delta-jobs.ts';
@@ -79,7 +80,7 @@ export async function runSyncer(context: Context): Promise<void> {
   });
   using cancellation = new PassCancellation(bus);
   using offered = new OfferedDeltas(bus);
-  await using activity = new SyncerActivity(bus, instance, log, settings.bandwidth);
+  await using activity = new SyncerActivity(bus, instance, log, settings.bandwidth, new SavedTotals(bus));
   const deltaDeps = {
     ...{ bus, volume, data, env, by: instance, log },
     settings: inForce.deltas,

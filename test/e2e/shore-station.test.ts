@@ -3,7 +3,6 @@ import { test } from 'node:test';
 import type { Layer } from '#proto/api/layer.ts';
 import { tagMoved } from '#proto/content/content-events.ts';
 import { layerStatus } from '#proto/overview/layer-status.ts';
-import { totalSavings } from '#proto/overview/savings.ts';
 import type { ShownDeltas } from '../../cli/text/sync/delta-text.ts';
 import { runCommandHere } from '../support/command-line.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
@@ -51,7 +50,7 @@ test('a ship gets an update as a delta while the shore gets it in full, and all 
   assert.deepEqual(first?.deltas[0]?.from[0]?.names, ['1 before']);
   assert.equal(first?.deltas[0]?.size, layer.size - saved);
 
-  const savings = async () => totalSavings((await layerStatus(ship.bus())).syncers);
+  const savings = async () => (await layerStatus(ship.bus())).savings;
   await until(async () => (await savings())?.transfers === 1, 'the syncer reports the transfer');
   assert.equal((await savings())?.saved, saved);
   const api = (await (await fetch(`${ship.url}/api/v1/layer`)).json()) as Layer;

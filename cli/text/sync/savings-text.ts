@@ -1,12 +1,11 @@
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
-import { savedShare, totalSavings } from '#proto/overview/savings.ts';
+import { savedShare } from '#proto/overview/savings.ts';
 import { formatBytes, formatDuration, plural } from '../../terminal/figures.ts';
 
 /** What deltas save and take, in a line each; none while there is nothing to say. Pure. */
 
-export function savingsText({ syncers }: LayerStatus, now: number): string[] {
-  const savings = totalSavings(syncers);
+export function savingsText({ savings }: Pick<LayerStatus, 'savings'>, now: number): string[] {
   if (!savings || savings.transfers === 0) return [];
   const { saved, crossed, transfers, since, cpuMs } = savings;
   const share = `${Math.round(100 * savedShare(savings))} %`;

@@ -9,21 +9,24 @@ const crossed = ({ bytes }: TransferMetrics): number => bytes.new + bytes.again 
 /** How long a mismatch is reported as a recent one, in ms. */
 const RECENT_MS = 86_400_000;
 
-/**
- * What these transfers saved since `since`; undefined while there is nothing to report.
- * @param now in ms since 1970, as `since`
- */
-export function savingsOf(
+/** What these transfers saved since `since`; undefined while there is nothing to report. See `countsOf`. */
+export function savingsOf(counters: TransferCounters, since: number, now: number): Savings | undefined {
+  const savings = countsOf(counters, since, now);
+  const { outcomes } = counters.deltas.metrics;
+  const hasWorked = deltaOutcomes.some((outcome) => outcomes[outcome] > 0);
+  return savings.transfers === 0 && !hasWorked ? undefined : savings;
+}
+
+/** @param now in ms since 1970, as `since` */
+export function countsOf(
   { down, up, deltas, frameMismatches }: TransferCounters,
   since: number,
   now: number,
-): Savings | undefined {
+): Savings {
   const saved = [...Object.values(down.saved), ...Object.values(up.saved)];
   const transfers = sum(saved.map((one) => one.transfers));
   const { mismatchedAt } = deltas;
   const { outcomes, makeMs, applyMs } = deltas.metrics;
-  const hasWorked = deltaOutcomes.some((outcome) => outcomes[outcome] > 0);
-  if (transfers === 0 && !hasWorked) return undefined;
   return {
     since,
     saved: sum(saved.map(({ bytes }) => bytes)),

@@ -3,7 +3,8 @@ import type { Log } from '#proto/bus/bus.ts';
 import type { StateWriter } from '#proto/bus/roles.ts';
 import { HEARTBEAT_MS, MAX_ACTIVE_TRANSFERS, type SyncerStatus, syncerStatus } from '#proto/status/status.ts';
 import type { CrossingDelta, TransferJob } from '#proto/sync/transfers.ts';
-import { savingsOf } from '../counters/savings.ts';
+import type { SavedTotals } from '../counters/saved-totals.ts';
+import { countsOf, savingsOf } from '../counters/savings.ts';
 import { TransferCounters } from '../counters/transfer-counters.ts';
 import { RateMeter } from './pace/rate-meter.ts';
 
@@ -45,6 +46,7 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
   readonly #instance: string;
   readonly #log: Log;
   readonly #link: LinkLimit | undefined;
+  readonly #totals: Pick<SavedTotals, 'add'> | undefined;
   readonly #meters = { down: new RateMeter(), up: new RateMeter() };
   readonly #transfers = new Map<Transfer, RateMeter>();
   readonly #since = Date.now();
@@ -54,11 +56,18 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
   #due = 0;
   #publishing: Promise<void> = Promise.resolve();
 
-  constructor(bus: StateWriter, instance: string, log: Log, link?: LinkLimit) {
+  constructor(
+    bus: StateWriter,
+    instance: string,
+    log: Log,
+    link?: LinkLimit,
+    totals?: Pick<SavedTotals, 'add'>,
+  ) {
     this.#bus = bus;
     this.#instance = instance;
     this.#log = log;
     this.#link = link;
+    this.#totals = totals;
     this.#publishIn(0);
   }
 
@@ -119,7 +128,13 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
     clearTimeout(this.#timer);
     this.#due = Number.NEGATIVE_INFINITY;
     await this.#publishing;
+    await this.#addToTotals();
     await this.#bus.remove(syncerStatus, this.#instance).catch(() => {});
+  }
+
+  async #addToTotals(): Promise<void> {
+    const counts = countsOf(this.counters, this.#since, Date.now());
+    await this.#totals?.add(counts).catch((err) => this.#log.debug({ err }, 'failed to add to the savings'));
   }
 
   /** Publishes after `ms`, or earlier if an earlier publication is due. */
@@ -152,8 +167,9 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
         ...(own > 0 && transfer.waits === undefined && { rate: own }),
       })),
     };
-    this.#publishing = this.#bus
+    const published = this.#bus
       .put(syncerStatus, this.#instance, status)
       .catch((err) => this.#log.debug({ err }, 'failed to write the syncer status'));
+    this.#publishing = Promise.all([published, this.#addToTotals()]).then(() => {});
   }
 }

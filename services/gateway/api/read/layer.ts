@@ -7,7 +7,6 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
 import { problemsOf } from '#proto/overview/problems/problems.ts';
-import { totalSavings } from '#proto/overview/savings.ts';
 import { version } from '#proto/process/version.ts';
 import { NOT_SEEN } from '#proto/status/presence.ts';
 import type { StorageStatus } from '#proto/status/storage-status.ts';
@@ -67,8 +66,17 @@ export function layerOperations(status: StatusCache, started: number): Operation
 }
 
 function layerOf(status: LayerStatus, started: number, now: number): Layer {
-  const { configuration, storage, link, coordinator, services, silent, syncers, below = [] } = status;
-  const savings = totalSavings(syncers);
+  const {
+    configuration,
+    storage,
+    link,
+    coordinator,
+    services,
+    silent,
+    syncers,
+    savings,
+    below = [],
+  } = status;
   const children = below.filter(({ path }) => path.length === 0);
   return {
     name: configuration?.name ?? '',
