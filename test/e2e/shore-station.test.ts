@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { Layer } from '#proto/api/layer.ts';
 import { tagMoved } from '#proto/content/content-events.ts';
 import { layerStatus } from '#proto/overview/layer-status.ts';
+import { transferFinished } from '#proto/sync/transfers.ts';
 import type { ShownDeltas } from '../../cli/text/sync/delta-text.ts';
 import { runCommandHere } from '../support/command-line.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
@@ -10,8 +11,8 @@ import { scrape } from '../support/metrics.ts';
 import { startProxy } from '../support/proxy/fault-proxy.ts';
 import { startCloud } from '../support/registry/cloud.ts';
 import { firstDifference, type PushedImage, pushImage } from '../support/registry/image.ts';
-import { gzipLayer } from '../support/registry/versions.ts';
-import { until } from '../support/until.ts';
+import { gzipLayer, rawLayer } from '../support/registry/versions.ts';
+import { slowedRate, until } from '../support/until.ts';
 
 /** docs/guides/shore-station.md: a Terrace next to a registry that sends no deltas, and a ship below it. */
 
@@ -65,4 +66,30 @@ test('a ship gets an update as a delta while the shore gets it in full, and all 
     [ofShore.sum('delta_target_bytes_total'), ofShore.sum('delta_made_bytes_total')],
     [layer.size, layer.size - saved],
   );
+});
+
+test('in auto, content that a ship begins to get in full while the shore receives it continues as a delta', async () => {
+  await using cloud = await startCloud();
+  const live = { schedule: '* * * * *', compact: 'hosted' as const };
+  await using shore = await testLayer({ ...live, name: 'shore', parent: cloud.url });
+  await using satellite = await startProxy(shore.url);
+  // All content comes while the shore receives it: the rate of the link is known from that.
+  satellite.bandwidth = { total: slowedRate(400_000) };
+  await using ship = await testLayer({ ...live, name: 'ship', parent: satellite.url });
+  const size = 4_000_000;
+  const publish = async (version: number) => {
+    const layers = [rawLayer(version, size, { seed: 'auto' })];
+    const image = await pushImage(cloud.host, REPOSITORY, '1', { layers, config: { version } });
+    const arrives = ship.event(tagMoved, (moved) => moved.digest === image.digest);
+    await Promise.all([arrives, shore.sync()]);
+    return image.layers[0]?.digest ?? '';
+  };
+  await publish(1);
+  satellite.clearRequests();
+  const digest = await publish(2);
+  assert.equal(await firstDifference(cloud.host, ship.host, [REPOSITORY]), undefined);
+  const inFull = satellite.bytesOf(new RegExp(`/${digest}`));
+  assert.ok(inFull < size / 2, `${inFull} of ${size} bytes crossed in full`);
+  const finished = await ship.event(transferFinished, (data) => data.digest === digest && !!data.saved);
+  assert.equal(finished.saved?.by, 'delta');
 });

@@ -1,6 +1,7 @@
 import { availableParallelism, loadavg } from 'node:os';
 import type { EventListener } from '#proto/bus/roles.ts';
 import type { HeldDelta } from '#proto/content/deltas.ts';
+import type { Digest } from '#proto/oci/names.ts';
 import { deltaApplied, deltaFailed, deltaMade } from '#proto/sync/delta-jobs.ts';
 import {
   type Direction,
@@ -23,7 +24,7 @@ const MIN_MEASURED_MS = 20;
 const TOO_LARGE_MS = 30 * 60_000;
 /** Max time that deltas have saved, of which waits in vain may cost as much, in ms. */
 const MAX_SAVED_MS = 10 * 60_000;
-/** Stands for the id of a pass in the events of prefetches, which are as fast as the parent's own link. */
+/** Stands for the id of a pass in the events of prefetches: those are as fast as the parent's own link at first. */
 const PREFETCH = 'arriving';
 
 export type DeltaPaceOptions = {
@@ -53,6 +54,8 @@ export class DeltaPace {
   #applying: number | undefined;
   #making: number | undefined;
   #savedMs = 0;
+  /** Blobs that are being prefetched, and of which the parent has all: while there is one, the link has all to do. */
+  readonly #atParent = new Set<Digest>();
   /** In this layer, with one processor to itself. */
   #makingHere: number | undefined;
 
@@ -118,6 +121,12 @@ export class DeltaPace {
     return limit === undefined ? bytesPerS : Math.min(bytesPerS ?? limit, limit);
   }
 
+  /** @param isThere whether the parent has all of this blob, which is being prefetched */
+  prefetching(digest: Digest, isThere: boolean): void {
+    if (isThere) this.#atParent.add(digest);
+    else this.#atParent.delete(digest);
+  }
+
   /** The parent has made it. @param waitedMs time that this layer waited for it */
   made({ toSize, cpuMs }: Pick<HeldDelta, 'toSize' | 'cpuMs'>, waitedMs = 0): void {
     const ms = Math.max(cpuMs, waitedMs);
@@ -178,17 +187,24 @@ export class DeltaPace {
 
   /** @returns a function that stops it */
   listen(bus: EventListener): () => void {
-    const linkOf = ({ direction, pass }: { direction: Direction; pass: string }) => {
-      if (direction === 'up') return this.#pushLink;
-      return pass === PREFETCH ? undefined : this.#link;
-    };
+    const linkOf = ({ direction }: { direction: Direction }) =>
+      direction === 'up' ? this.#pushLink : this.#link;
+    /** Whether the transfer is as fast as the link. */
+    const counts = ({ pass }: { pass: string }) => pass !== PREFETCH || this.#atParent.size > 0;
     const interrupted = { complete: false };
     const unlisten = [
-      bus.listen(transferStarted, ({ data }) => linkOf(data)?.started(data, data.present, data.made)),
-      bus.listen(transferProgressed, ({ data }) => linkOf(data)?.reached(data, data.done, data.made)),
-      bus.listen(transferFinished, ({ data }) => linkOf(data)?.ended(data, { complete: !data.mounted })),
+      bus.listen(transferStarted, ({ data }) => {
+        if (counts(data)) linkOf(data).started(data, data.present, data.made);
+      }),
+      bus.listen(transferProgressed, ({ data }) => {
+        const link = linkOf(data);
+        if (!counts(data)) link.ended(data, interrupted);
+        else if (data.pass === PREFETCH && !link.has(data)) link.started(data, data.done, data.made);
+        else link.reached(data, data.done, data.made);
+      }),
+      bus.listen(transferFinished, ({ data }) => linkOf(data).ended(data, { complete: !data.mounted })),
       ...[transferDelayed, transferPaused, transferFailed].map((event) =>
-        bus.listen(event as typeof transferPaused, ({ data }) => linkOf(data)?.ended(data, interrupted)),
+        bus.listen(event as typeof transferPaused, ({ data }) => linkOf(data).ended(data, interrupted)),
       ),
       bus.listen(deltaMade, ({ data }) => this.madeHere(data)),
       bus.listen(deltaApplied, ({ data }) => this.applied(data)),

@@ -62,6 +62,11 @@ export class LinkRate {
     this.#inherited ??= rate;
   }
 
+  /** Whether the transfer is being measured. */
+  has(transfer: Reported): boolean {
+    return this.#active.has(keyOf(transfer));
+  }
+
   /** A transfer begins or resumes; `present` bytes are here. @param made those of them that did not cross the link */
   started(transfer: Reported, present: number, made = 0): void {
     if (crossing(transfer) <= MAX_GROUPED_BYTES) return;

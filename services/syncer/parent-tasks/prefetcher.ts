@@ -204,6 +204,8 @@ export class Prefetcher implements ArrivalFollower {
     const arrivals = arrivalsIn(answer).slice(0, MAX_WAITING);
     const arriving = new Set(arrivals.flatMap(({ digest, isBlob }) => (isBlob ? [digest] : [])));
     this.#held.endWhere((digest) => !arriving.has(digest));
+    for (const digest of this.#running.digests)
+      this.#deps.deltaPace?.prefetching(digest, !arriving.has(digest));
     const queued = new Set(this.#waiting.map(({ digest }) => digest));
     const isKnown = ({ digest }: Arrival) => queued.has(digest) || this.#running.has(digest);
     const mayBecomeDelta = ({ digest, deltas }: Arrival) =>
@@ -258,6 +260,7 @@ export class Prefetcher implements ArrivalFollower {
         this.#running.begin(next);
         await this.#pool.job((aside) => this.#download(next, signal, aside));
         this.#running.end(next.digest);
+        this.#deps.deltaPace?.prefetching(next.digest, false);
       }
     }
   }

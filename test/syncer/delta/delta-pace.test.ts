@@ -244,3 +244,35 @@ test('after an application that needed too much or crashed, no delta is taken fo
   clock.now = 3_600_000;
   assert.ok(pace.mayApply(300 * MIB));
 });
+
+test('a prefetch counts in the rate of the link from when the parent has all of the blob', () => {
+  const { clock, rate } = clocked();
+  const pace = new DeltaPace({ link: rate });
+  const listeners = new Map<string, (event: { data: unknown }) => void>();
+  pace.listen({
+    listen: ({ type }: { type: string }, listener: (event: never) => void) => {
+      listeners.set(type, listener as never);
+      return () => {};
+    },
+  } as never);
+  const data = { ...blob('1', 100 * MIB), direction: 'down', pass: 'arriving' };
+  const report = (type: string, more: object) => listeners.get(type)?.({ data: { ...data, ...more } });
+  report('transfer.started', { present: 0 });
+  // As fast as the parent gets it.
+  clock.now = 10_000;
+  report('transfer.progressed', { done: MIB });
+  pace.prefetching('1', true);
+  let done = MIB;
+  for (let second = 0; second < 5; second += 1) {
+    done += 5 * MIB;
+    clock.now += 1_000;
+    report('transfer.progressed', { done });
+  }
+  assert.equal(pace.rate, 5 * MIB);
+  pace.prefetching('1', false);
+  report('transfer.progressed', { done: done + 1 });
+  clock.now += 60_000;
+  report('transfer.progressed', { done: done + 2 });
+  report('transfer.finished', {});
+  assert.equal(pace.rate, 5 * MIB);
+});

@@ -158,8 +158,11 @@ export class ImageDeltas implements Disposable {
         waiting.lastAt = now;
       }
       const isTaken = delta && this.#isTaken(delta) && !isRefused(refused, delta);
-      if (isTaken) this.#decisions.get(blob.digest)?.decide(delta);
-      else full.push({ ...blob, delta });
+      if (isTaken) {
+        // A prefetch may be pulling it in full.
+        this.#late?.add({ questions: async () => [], blobs: [{ ...blob, delta }], refused });
+        this.#decisions.get(blob.digest)?.decide(delta);
+      } else full.push({ ...blob, delta });
     }
     waiting.wanted = making;
     if (waiting.lastAt === now) waiting.savedMs = pace.savedMs;

@@ -54,6 +54,7 @@ type Late = {
   left: number;
   delta: HeldDelta | undefined;
   offeredAt: number | undefined;
+  isCounted: boolean;
 };
 
 /**
@@ -73,7 +74,12 @@ export class LateDeltas implements Disposable {
     const { bus, signal } = deps;
     this.#signal = AbortSignal.any([signal, this.#end.signal]);
     this.#unlisten = [
-      bus.listen(transferStarted, ({ data }) => this.#reached(data, data.present)),
+      bus.listen(transferStarted, ({ data }) => {
+        const blob = this.#blobs.get(data.digest);
+        // Another transfer may have begun in full, as where a prefetch gave the blob up for its delta.
+        if (blob) blob.offeredAt = undefined;
+        this.#reached(data, data.present);
+      }),
       bus.listen(transferProgressed, ({ data }) => this.#reached(data, data.done)),
       ...[transferFinished, transferFailed, transferPaused].map((event) =>
         bus.listen(event as typeof transferPaused, ({ data }) => void this.#blobs.delete(data.digest)),
@@ -88,6 +94,7 @@ export class LateDeltas implements Disposable {
     for (const { digest, size, delta } of blobs)
       this.#blobs.set(digest, {
         ...{ group, size, left: size, repository: undefined, offeredAt: undefined },
+        isCounted: false,
         delta: delta && isRefused(refused, delta) ? undefined : delta,
       });
   }
@@ -119,7 +126,8 @@ export class LateDeltas implements Disposable {
     const { bus, pace, configuration, by: syncer, log } = this.#deps;
     const gainMs = switchGainMs(configuration.delta.mode, this.#paceNow(), { size, left }, delta.size);
     if (gainMs <= 0) return;
-    if (offeredAt === undefined) pace.saved(gainMs);
+    if (!blob.isCounted) pace.saved(gainMs);
+    blob.isCounted = true;
     blob.offeredAt = now;
     log.info({ digest: delta.to, delta: delta.digest, left, gainMs }, 'a delta brings the rest sooner');
     bus.publish(deltaOffered, { ...delta, repository, syncer });

@@ -49,6 +49,8 @@ test('a delta that comes too late is offered to the transfer of the blob, while 
   assert.partialDeepStrictEqual(published, [{ ...answer(), repository: 'app', syncer: 's' }]);
   await report('transfer.progressed', { done: MB });
   assert.equal(published.length, 1, 'once');
+  await report('transfer.started', { present: 2 * MB });
+  assert.equal(published.length, 2, 'to another transfer of the blob, too');
   assert.deepEqual(
     asked.map(({ wait }) => wait > 0),
     [false, true],
