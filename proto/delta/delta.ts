@@ -17,7 +17,9 @@ import { DeltaInvalid } from './format/invalid.ts';
  * - `bytes/` what the codec reads and writes, and numbers
  * - `deflate/` inflates a stream and keeps the parse that its encoder chose; writes a stream from content and parse
  * - `expansion/` replaces deflate streams by their content, and makes them again
- * - `matching/` finds what two contents have in common
+ * - `matching/` finds what two contents have in common: an alignment
+ * - `tokens/` predicts the parse of a stream from that of the base, and keeps what is otherwise
+ * - `content/` differences of what is aligned, and what is new
  * - `format/` the parts of a delta file
  * - `encode/`, `apply/` the two directions
  */

@@ -7,7 +7,7 @@ import { bytesOf } from '#proto/delta/bytes/bytes.ts';
 import { applyDelta, encodeDelta } from '#proto/delta/delta.ts';
 import { DeltaInvalid } from '#proto/delta/format/invalid.ts';
 import { ScratchFile } from '../../../services/syncer/delta/worker/scratch-file.ts';
-import { noise, numbers } from '../../../test/proto/delta/blobs.ts';
+import { noise, numbers, text } from '../../../test/proto/delta/blobs.ts';
 import { deltaFile, raw, rawPiece, type Section, varint } from '../../../test/proto/delta/delta-file.ts';
 import { blobOf, sha256 } from '../../../test/proto/delta/in-memory.ts';
 
@@ -40,7 +40,7 @@ const base = noise(MIB);
 const nowhere = { append: () => {} };
 
 const zeros = zstdCompressSync(Buffer.alloc(4 * MIB));
-const zeroPiece = Buffer.concat([varint(4 * MIB, 0, 2 * zeros.length), zeros]);
+const zeroPiece = Buffer.concat([varint(4 * MIB, 0, 4 * zeros.length), zeros]);
 const repeated = (bytes: Uint8Array, count: number): Section => ({
   length: 0,
   bytes: Buffer.alloc(bytes.length * count, bytes),
@@ -54,8 +54,15 @@ function numbersOf(bytes: Uint8Array, count: number): Section {
   for (let at = 0; at < all.length; at += MIB) {
     const piece = all.subarray(at, at + MIB);
     const frame = zstdCompressSync(piece);
-    pieces.push(varint(piece.length, 0, 2 * frame.length), frame);
+    pieces.push(varint(piece.length, 0, 4 * frame.length), frame);
   }
+  return { length: all.length, bytes: Buffer.concat(pieces) };
+}
+
+/** A stream in pieces of 1 MiB, as they are. */
+function piecesOf(all: Buffer): Section {
+  const pieces: Buffer[] = [];
+  for (let at = 0; at < all.length; at += MIB) pieces.push(rawPiece(all.subarray(at, at + MIB)));
   return { length: all.length, bytes: Buffer.concat(pieces) };
 }
 
@@ -64,28 +71,31 @@ function references(length: number): Section {
   const frame = zstdCompressSync(Buffer.alloc(MIB));
   return declared(
     length,
-    repeated(Buffer.concat([varint(MIB, 4_096, ...many, 2 * frame.length), frame]), 60),
+    repeated(Buffer.concat([varint(MIB, 4_096, ...many, 4 * frame.length), frame]), 60),
   );
 }
 
 const receivers: Record<string, () => { delta: Buffer; base?: Buffer }> = {
   'more content than declared': () => ({
-    delta: fileOf({ content: declared(2 ** 50, repeated(zeroPiece, 500)) }),
+    delta: fileOf({ literals: declared(2 ** 50, repeated(zeroPiece, 500)) }),
   }),
   'content of 1 TiB in a target of 1 GiB': () => ({
     delta: fileOf({
-      content: declared(2 ** 40, repeated(zeroPiece, 2 ** 18)),
+      literals: declared(2 ** 40, repeated(zeroPiece, 2 ** 18)),
       segments: raw(varint(2 ** 41 + 1)),
-      // Distance 1 and a length of 258, again and again: a block of fixed codes that ends with its stream.
+      // A literal and distance 1, again and again: a block of fixed codes that ends with its stream.
       blocks: raw(Buffer.concat([Buffer.of(5), varint(2 ** 40 / 258)])),
-      tokens: numbersOf(Buffer.of(1, 0, 0), 20 * MIB),
+      hits: numbersOf(Buffer.of(1), 20 * MIB),
+      misses: numbersOf(Buffer.of(2), 20 * MIB),
+      near: numbersOf(Buffer.of(0), 20 * MIB),
+      far: numbersOf(Buffer.of(0), 20 * MIB),
     }),
   }),
   'a million pieces of a byte': () => ({
-    delta: fileOf({ content: declared(2 ** 32, repeated(rawPiece(Buffer.of(7)), 1_000_000)) }),
+    delta: fileOf({ literals: declared(2 ** 32, repeated(rawPiece(Buffer.of(7)), 1_000_000)) }),
   }),
   'a million segments': () => ({
-    delta: fileOf({ segments: numbersOf(varint(2), 1_000_000), content: zerosOf(4 * MIB) }),
+    delta: fileOf({ segments: numbersOf(varint(2), 1_000_000), literals: zerosOf(4 * MIB) }),
   }),
   '40 million streams without content': () => ({
     delta: fileOf({
@@ -93,30 +103,68 @@ const receivers: Record<string, () => { delta: Buffer; base?: Buffer }> = {
       blocks: numbersOf(Buffer.of(5, 0), 40_000_000),
     }),
   }),
-  'a million copies': () => {
+  'a million regions, each elsewhere': () => {
     const next = numbers(5);
-    const copies = Array.from({ length: 1_000_000 }, () => varint(0, 4_096, next(MIB - 4_096)));
-    const all = Buffer.concat(copies);
-    const pieces: Buffer[] = [];
-    for (let at = 0; at < all.length; at += MIB) pieces.push(rawPiece(all.subarray(at, at + MIB)));
-    return { delta: fileOf({ copies: { length: all.length, bytes: Buffer.concat(pieces) } }) };
+    let last = 0;
+    const regions = Array.from({ length: 1_000_000 }, () => {
+      const from = next(MIB - 16);
+      const distance = from - last;
+      last = from + 16;
+      return varint(0, 16, distance < 0 ? -2 * distance - 1 : 2 * distance);
+    });
+    return { delta: fileOf({ alignment: piecesOf(Buffer.concat(regions)) }) };
+  },
+  'a difference in each byte': () => {
+    const of = Buffer.alloc(64 * MIB);
+    const parts = {
+      alignment: raw(varint(0, of.length, 0)),
+      equals: numbersOf(Buffer.of(0), of.length / 4),
+      recents: numbersOf(Buffer.of(255), of.length / 4),
+      differences: numbersOf(varint(2 ** 31, 7, 2 ** 30, 9), of.length / 16),
+    };
+    return { base: of, delta: fileOf(parts, of) };
+  },
+  'tokens that are sought far away, again and again': () => {
+    const next = numbers(7);
+    const of = gzipSync(text(4 * MIB));
+    let last = 0;
+    const regions = Array.from({ length: 200_000 }, () => {
+      const from = next(4 * MIB - 16);
+      const distance = from - last;
+      last = from + 16;
+      return varint(0, 16, distance < 0 ? -2 * distance - 1 : 2 * distance);
+    });
+    const length = 200_000 * 16;
+    return {
+      base: of,
+      delta: fileOf(
+        {
+          alignment: piecesOf(Buffer.concat(regions)),
+          segments: raw(varint(2 * length + 1)),
+          blocks: raw(Buffer.concat([Buffer.of(5), varint(length)])),
+          hits: raw(varint(length)),
+        },
+        of,
+        true,
+      ),
+    };
   },
   'references of 16 MiB in each stream': () => ({
-    delta: fileOf({ content: references(TARGET_BYTES) }),
+    delta: fileOf({ literals: references(TARGET_BYTES) }),
   }),
   'a million embedded streams': () => {
     const stream = deflateRawSync(Buffer.alloc(0));
     const of = Buffer.alloc(1_000_000 * stream.length, stream);
     const places = numbersOf(varint(stream.length), 999_999);
-    return { base: of, delta: fileOf({ embedded: places, content: zerosOf(TARGET_BYTES) }, of) };
+    return { base: of, delta: fileOf({ embedded: places, literals: zerosOf(TARGET_BYTES) }, of) };
   },
   'a base of gzip that is a bomb': () => {
     const of = gzipSync(Buffer.alloc(TARGET_BYTES));
-    return { base: of, delta: fileOf({ content: zerosOf(TARGET_BYTES) }, of, true) };
+    return { base: of, delta: fileOf({ literals: zerosOf(TARGET_BYTES) }, of, true) };
   },
   'an embedded stream that is a bomb': () => {
     const of = Buffer.concat([Buffer.alloc(9), deflateRawSync(Buffer.alloc(TARGET_BYTES))]);
-    return { base: of, delta: fileOf({ embedded: raw(varint(9)), content: zerosOf(TARGET_BYTES) }, of) };
+    return { base: of, delta: fileOf({ embedded: raw(varint(9)), literals: zerosOf(TARGET_BYTES) }, of) };
   },
 };
 

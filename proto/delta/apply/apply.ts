@@ -1,16 +1,26 @@
 import { type ByteSink, type Bytes, NOTHING, type Pieces, sliceOf } from '../bytes/bytes.ts';
+import { ContentPieces } from '../content/content-pieces.ts';
 import { BlockReader } from '../deflate/parse-reader.ts';
 import { Contraction } from '../expansion/contraction.ts';
 import { type Expansion, type ExpansionOptions, unexpanded } from '../expansion/expansion.ts';
 import { expandAt } from '../expansion/gzip.ts';
 import { BufferedSection } from '../format/buffered-section.ts';
-import { readCopies } from '../format/copies.ts';
 import { Dictionary } from '../format/dictionary.ts';
-import { INNER, OUTER, readHeader, STREAMS, type StreamName } from '../format/header.ts';
+import {
+  type ExpansionStreams,
+  INNER,
+  OUTER,
+  readHeader,
+  STREAMS,
+  type StreamName,
+} from '../format/header.ts';
 import { DeltaInvalid } from '../format/invalid.ts';
 import { readPlaces } from '../format/places.ts';
+import { type Region, readRegions } from '../format/regions.ts';
 import { SectionReader } from '../format/section.ts';
-import { ContentPieces } from './content-pieces.ts';
+import { ContentWindow } from '../tokens/content-window.ts';
+import { TokenDecoder } from '../tokens/decode-tokens.ts';
+import { TokenPrediction } from '../tokens/prediction.ts';
 
 /**
  * Writes the stored bytes of the target. They are those that were encoded only if their digest is the expected one.
@@ -29,9 +39,9 @@ export function apply(delta: Bytes, base: Expansion, sink: ByteSink, options: Ex
   const dictionary = new Dictionary();
   const used: (() => boolean)[] = [];
   /** Bytes of a stream, of which something may be left at the end. */
-  const reader = (name: StreamName, of: Bytes): SectionReader => {
+  const reader = (name: StreamName, of: Bytes, isComplete = true): SectionReader => {
     const section = new SectionReader(sections[name], of, streams[name].length, dictionary);
-    used.push(() => isLeft(section));
+    if (isComplete) used.push(() => isLeft(section));
     return section;
   };
   const places = reader('embedded', NOTHING);
@@ -39,27 +49,57 @@ export function apply(delta: Bytes, base: Expansion, sink: ByteSink, options: Ex
     streams.embedded.length > 0
       ? expandAt(base.content, readPlaces(places), options)
       : unexpanded(base.content);
-  const contraction = (content: Pieces, names: typeof INNER | typeof OUTER, of: Expansion): Pieces => {
-    const segments = reader(names.segments, of.segments);
-    const tokens = reader(names.tokens, of.tokens);
+  const contraction = (
+    content: Pieces,
+    names: ExpansionStreams,
+    of: Expansion,
+    regions: Iterable<Region>,
+  ) => {
+    const part = {
+      segments: reader(names.segments, of.segments),
+      hits: reader(names.hits, NOTHING),
+      misses: reader(names.misses, NOTHING),
+      lengths: reader(names.lengths, NOTHING),
+      near: reader(names.near, NOTHING),
+      far: reader(names.far, NOTHING),
+    };
     const records = new BufferedSection(reader(names.blocks, of.blocks), streams[names.blocks].length);
     const blocks = new BlockReader(records);
-    used.push(
-      () => isLeft(content),
-      () => blocks.at < records.size,
-    );
+    used.push(() => blocks.at < records.size);
     // No list: the content as it is.
-    if (streams[names.segments].length === 0) return content;
-    return new Contraction({ content, tokens, segments, blocks });
+    if (streams[names.segments].length === 0) {
+      used.unshift(() => isLeft(content));
+      return content;
+    }
+    const window = new ContentWindow(content);
+    used.unshift(() => window.ahead(1) > 0);
+    const tokens = new TokenDecoder(window, new TokenPrediction(window, of, regions), part);
+    used.push(() => tokens.isLeft);
+    return new Contraction({ window, tokens, segments: part.segments, blocks });
   };
-  const copies = readCopies(reader('copies', NOTHING));
+  // Tokens end before the content does.
+  const alignment = (name: 'alignment' | 'innerAlignment', isComplete = false) =>
+    readRegions(reader(name, NOTHING, isComplete));
+  // Without embedded streams, both contents are the same.
+  const isExpanded = streams.embedded.length > 0;
+  const hasTokens = streams.segments.length > 0;
   const expanded = new ContentPieces(
-    copies,
-    reader('content', inner.content),
-    inner.content,
+    {
+      regions: alignment(isExpanded ? 'innerAlignment' : 'alignment', true),
+      equals: reader('equals', NOTHING),
+      recents: reader('recents', NOTHING),
+      differences: reader('differences', NOTHING),
+      literals: reader('literals', inner.content),
+      base: inner.content,
+    },
     options.maxLength,
   );
-  const stored = contraction(contraction(expanded, INNER, inner), OUTER, base);
+  const stored = contraction(
+    contraction(expanded, INNER, inner, isExpanded ? alignment('innerAlignment') : []),
+    OUTER,
+    base,
+    hasTokens ? alignment('alignment') : [],
+  );
   let written = 0;
   while (stored.refill()) {
     written += stored.piece.length;

@@ -86,6 +86,24 @@ export type Pieces = {
   refill(): boolean;
 };
 
+/** All bytes, in pieces. */
+export function piecesAsTaken(bytes: Bytes, pieceBytes = 256 * 1024): Pieces {
+  const buffer = new Uint8Array(Math.min(pieceBytes, bytes.size));
+  let next = 0;
+  const pieces: Pieces = {
+    piece: new Uint8Array(),
+    at: 0,
+    refill() {
+      const read = bytes.read(buffer, next);
+      pieces.piece = buffer.subarray(0, read);
+      pieces.at = 0;
+      next += read;
+      return read > 0;
+    },
+  };
+  return pieces;
+}
+
 /** Part of other bytes. */
 export const sliceOf = (bytes: Bytes, start: number, length: number): Bytes => ({
   size: length,

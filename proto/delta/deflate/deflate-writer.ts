@@ -1,7 +1,8 @@
-import type { Pieces } from '../bytes/bytes.ts';
+import type { ContentWindow } from '../tokens/content-window.ts';
+import type { TokenDecoder } from '../tokens/decode-tokens.ts';
 import { BlockType, type CodeLengths, readDynamicHeader } from './block-header.ts';
 import { codesOf } from './huffman.ts';
-import { DeflateInvalid, LONG_257, LONG_258_AS_284 } from './parse.ts';
+import { DeflateInvalid } from './parse.ts';
 import type { BlockReader } from './parse-reader.ts';
 import type { BlockRecord } from './parse-writer.ts';
 import {
@@ -15,12 +16,13 @@ import {
   LENGTH_BASE,
   LENGTH_BITS,
   LENGTH_SYMBOL,
-  MAX_MATCH,
 } from './symbols.ts';
 
 const BUFFER_BYTES = 256 * 1024;
 /** Space that is kept for what is written at once: a symbol with its extra bits, or the header of a block. */
 const SPARE_BYTES = 1_024;
+/** Literals that are written at once: of 15 bits at most. */
+const MAX_LITERALS = 512;
 const LONG_SYMBOL = 284;
 const MAX_STORED = 0xffff;
 
@@ -44,8 +46,8 @@ export class Output {
 
 /** Makes deflate streams from their content and their parse, see `parse.ts`. It never searches for a match. */
 export class DeflateWriter {
-  readonly #content: Pieces;
-  readonly #tokens: Pieces;
+  readonly #window: ContentWindow;
+  readonly #tokens: TokenDecoder;
   readonly #blocks: BlockReader;
   readonly #output: Output;
   #hold = 0;
@@ -57,8 +59,8 @@ export class DeflateWriter {
   #left = 0;
   #length = 0;
 
-  constructor(parse: { content: Pieces; tokens: Pieces; blocks: BlockReader }, output: Output) {
-    this.#content = parse.content;
+  constructor(parse: { window: ContentWindow; tokens: TokenDecoder; blocks: BlockReader }, output: Output) {
+    this.#window = parse.window;
     this.#tokens = parse.tokens;
     this.#blocks = parse.blocks;
     this.#output = output;
@@ -104,22 +106,20 @@ export class DeflateWriter {
 
   #end({ type, padding }: BlockRecord): number {
     if (type !== BlockType.stored) this.#pad(padding);
-    if (this.#run > 0) throw new DeflateInvalid('a run of literals reaches behind the stream');
     const length = this.#length;
     this.#length = 0;
     return length;
   }
 
   #stored(): void {
-    const [content, output] = [this.#content, this.#output];
-    if (this.#left === 0) return;
-    if (content.at === content.piece.length) this.#refill(content);
-    const length = Math.min(this.#left, output.free, content.piece.length - content.at);
-    output.buffer.set(content.piece.subarray(content.at, content.at + length), output.filled);
+    const [window, output] = [this.#window, this.#output];
+    if (this.#left === 0 || output.isFull) return;
+    if (this.#run === 0) this.#take();
+    if (this.#run === 0) throw new DeflateInvalid('a stored block has a match');
+    const length = Math.min(this.#run, output.free, window.ahead(1));
+    output.buffer.set(window.buffer.subarray(window.at, window.at + length), output.filled);
     output.filled += length;
-    content.at += length;
-    this.#left -= length;
-    this.#length += length;
+    this.#used(length);
   }
 
   #header({ bits, bytes }: { bits: number; bytes: Uint8Array }): CodeLengths {
@@ -138,27 +138,34 @@ export class DeflateWriter {
 
   /** Writes symbols until the block ends or the output is full. */
   #symbols({ literals, distances }: BlockCodes): void {
-    const [content, output] = [this.#content, this.#output];
+    const [window, output] = [this.#window, this.#output];
     while (this.#left > 0 && !output.isFull) {
-      if (this.#run === 0) {
-        const token = this.#token();
-        if (token > 0)
-          this.#length += this.#match(token === 1 ? MAX_MATCH : token + 1, false, literals, distances);
-        else {
-          this.#run = this.#token();
-          if (this.#run === 0) this.#length += this.#longMatch(literals, distances);
-        }
-        if (this.#run === 0) this.#left -= 1;
+      if (this.#run === 0 && !this.#take()) {
+        this.#match(literals, distances);
         continue;
       }
-      if (content.at === content.piece.length) this.#refill(content);
-      const count = Math.min(this.#run, this.#left, content.piece.length - content.at);
-      this.#literals(content.piece, content.at, count, literals);
-      content.at += count;
-      this.#run -= count;
-      this.#left -= count;
-      this.#length += count;
+      const count = Math.min(this.#run, MAX_LITERALS, window.ahead(1));
+      this.#literals(window.buffer, window.at, count, literals);
+      this.#used(count);
     }
+  }
+
+  /** Takes a token, of which the content must be there. @returns whether it is a run of literals */
+  #take(): boolean {
+    const tokens = this.#tokens;
+    tokens.take(this.#left);
+    if (tokens.distance > 0) return false;
+    this.#run = tokens.length;
+    return true;
+  }
+
+  /** Bytes of a run that were written. */
+  #used(count: number): void {
+    if (count === 0) throw new DeflateInvalid('content or parse end before the stream');
+    this.#window.skip(count);
+    this.#run -= count;
+    this.#left -= count;
+    this.#length += count;
   }
 
   #literals(piece: Uint8Array, from: number, count: number, { lengths, codes }: Codes): void {
@@ -182,48 +189,26 @@ export class DeflateWriter {
     this.#output.filled = filled;
   }
 
-  #longMatch(literals: Codes, distances: Codes): number {
-    const kind = this.#token();
-    if (kind === LONG_257) return this.#match(MAX_MATCH - 1, false, literals, distances);
-    if (kind === LONG_258_AS_284) return this.#match(MAX_MATCH, true, literals, distances);
-    throw new DeflateInvalid('a match has an unknown form');
-  }
-
-  #match(length: number, isLong: boolean, literals: Codes, distances: Codes): number {
-    const distance = 1 + this.#token() + this.#token() * 256;
+  #match(literals: Codes, distances: Codes): void {
+    const { length, distance, isLong } = this.#tokens;
     const symbol = isLong ? LONG_SYMBOL - FIRST_LENGTH : (LENGTH_SYMBOL[length] as number);
     this.#symbol(literals, symbol + FIRST_LENGTH);
     this.#put(length - (LENGTH_BASE[symbol] as number), LENGTH_BITS[symbol] as number);
-    const far = DISTANCE_SYMBOL[distance];
-    if (far === undefined) throw new DeflateInvalid('a distance is too long');
+    const far = DISTANCE_SYMBOL[distance] as number;
     this.#symbol(distances, far);
     this.#put(distance - (DISTANCE_BASE[far] as number), DISTANCE_BITS[far] as number);
-    const content = this.#content;
-    for (let left = length; left > 0; ) {
-      if (content.at === content.piece.length) this.#refill(content);
-      const piece = Math.min(left, content.piece.length - content.at);
-      content.at += piece;
-      left -= piece;
+    if (this.#window.ahead(length) < length) {
+      throw new DeflateInvalid('content or parse end before the stream');
     }
-    return length;
+    this.#window.skip(length);
+    this.#left -= 1;
+    this.#length += length;
   }
 
   #symbol({ lengths, codes }: Codes, symbol: number): void {
     const used = lengths[symbol];
     if (!used) throw new DeflateInvalid('a symbol has no code');
     this.#put(codes[symbol] as number, used);
-  }
-
-  #token(): number {
-    const tokens = this.#tokens;
-    if (tokens.at === tokens.piece.length) this.#refill(tokens);
-    const token = tokens.piece[tokens.at] as number;
-    tokens.at += 1;
-    return token;
-  }
-
-  #refill(pieces: Pieces): void {
-    if (!pieces.refill()) throw new DeflateInvalid('content or parse end before the stream');
   }
 
   /** @param count 0 to 16 */

@@ -28,8 +28,6 @@ const TURN_BYTES = 12;
 
 export type InflateSinks = ParseSink & {
   content: ByteSink & { readonly size: number };
-  /** Called at times with the place of the content up to which tokens are known, and the place of the next token. */
-  onPlace?: (content: number, tokens: number) => void;
 };
 
 export type Inflated = {
@@ -58,6 +56,11 @@ export class Inflater {
     this.#input = new BitInput(source);
     this.#sinks = sinks;
     this.#parse = new ParseWriter(sinks);
+  }
+
+  /** Place of the next token, between two streams. */
+  get tokensAt(): number {
+    return this.#parse.tokensAt;
   }
 
   /**
@@ -96,6 +99,7 @@ export class Inflater {
     if (input.take(16) !== (count ^ 0xffff))
       throw new DeflateInvalid('the length of a stored block is damaged');
     this.#parse.block({ type: BlockType.stored, isLast, count, padding });
+    this.#parse.literals(count);
     for (let left = count; left > 0; ) {
       const free = this.#unwritten + CONTENT_BYTES - this.#next;
       if (free <= 0) {
@@ -228,9 +232,7 @@ export class Inflater {
     const [from, to] = [this.#unwritten, this.#next];
     this.#written += to - from;
     if (this.#written > this.#maxWritten) throw new DeflateTooLong('the content is too long');
-    const { content, onPlace } = this.#sinks;
-    if (to > from) content.append(this.#out.subarray(from, to));
-    onPlace?.(content.size, this.#parse.tokensAt);
+    if (to > from) this.#sinks.content.append(this.#out.subarray(from, to));
     const kept = Math.min(to, WINDOW_BYTES);
     this.#out.copyWithin(0, to - kept, to);
     this.#next = kept;

@@ -5,13 +5,20 @@ import { HAS_PADDING, LAST_BLOCK, LONG_257, LONG_258_AS_284, MAX_RUN } from './p
 import { MAX_MATCH } from './symbols.ts';
 
 const BUFFER_BYTES = 256 * 1024;
+/** Content between two known places. */
+const PLACE_BYTES = 16 * 1024;
 /** Max bytes of one match: the rest of a run before it, and the longest form. */
 const MAX_MATCH_BYTES = 8;
 /** Header of a block with dynamic codes: 14 bits, 19 lengths of 3, and 316 of up to 14 with their extra bits. */
 const MAX_BLOCK_BYTES = 1_024;
 
 /** Where the parse of a stream is written. */
-export type ParseSink = { tokens: ByteSink & { readonly size: number }; blocks: ByteSink };
+export type ParseSink = {
+  tokens: ByteSink & { readonly size: number };
+  blocks: ByteSink;
+  /** Called at times with a place in the content of the stream where a token begins, and the place of that token. */
+  onPlace?: (content: number, tokens: number) => void;
+};
 
 export type BlockRecord = {
   type: number;
@@ -30,13 +37,16 @@ export class ParseWriter {
   #filled = 0;
   /** Literals that are not written. */
   #run = 0;
+  /** Content of the tokens of the stream, and the next place that is named. */
+  #content = 0;
+  #placeAt = PLACE_BYTES;
   readonly #block = new Uint8Array(MAX_BLOCK_BYTES);
 
   constructor(sink: ParseSink) {
     this.#sink = sink;
   }
 
-  /** Place of the next token; literals before it may be part of its run. */
+  /** Place of the next token, if the last one was no literal. */
   get tokensAt(): number {
     return this.#sink.tokens.size + this.#filled;
   }
@@ -44,6 +54,10 @@ export class ParseWriter {
   literal(): void {
     this.#run += 1;
     if (this.#run === MAX_RUN) this.#endRun();
+  }
+
+  literals(count: number): void {
+    for (let left = count; left > 0; left -= 1) this.literal();
   }
 
   /** @param length 3 to 258 @param isLong whether 258 is coded as 284 and 31 */
@@ -67,6 +81,7 @@ export class ParseWriter {
     tokens[at] = (distance - 1) & 255;
     tokens[at + 1] = (distance - 1) >> 8;
     this.#filled = at + 2;
+    this.#made(length);
   }
 
   block({ type, isLast, count, padding, header }: BlockRecord): void {
@@ -89,6 +104,8 @@ export class ParseWriter {
   /** No run reaches over the end of a stream. */
   endStream(): void {
     if (this.#run > 0) this.#endRun();
+    this.#content = 0;
+    this.#placeAt = PLACE_BYTES;
   }
 
   /** Writes what is left. */
@@ -101,7 +118,16 @@ export class ParseWriter {
     this.#tokens[this.#filled] = 0;
     this.#tokens[this.#filled + 1] = this.#run;
     this.#filled += 2;
+    const run = this.#run;
     this.#run = 0;
+    this.#made(run);
+  }
+
+  #made(length: number): void {
+    this.#content += length;
+    if (this.#content < this.#placeAt) return;
+    this.#placeAt = this.#content + PLACE_BYTES;
+    this.#sink.onPlace?.(this.#content, this.tokensAt);
   }
 
   #flush(): void {

@@ -8,6 +8,7 @@
  *            1 d d        a match of 258 bytes
  *            n d d        a match of n + 1 bytes, n from 2 to 255
  *                         d d: distance - 1, little-endian
+ *            The bytes of stored blocks are literals, too.
  *   blocks   flags        bits 0 and 1: type; bit 2: last block; bit 3: a byte of padding follows
  *            count        LEB128: bytes of a stored block, else its symbols without the end of the block
  *            bits header  of dynamic codes: LEB128 the bits of the header, and these bits as bytes

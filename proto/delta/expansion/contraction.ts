@@ -3,16 +3,24 @@ import { DeflateWriter, Output } from '../deflate/deflate-writer.ts';
 import { DeflateInvalid } from '../deflate/parse.ts';
 import type { BlockReader } from '../deflate/parse-reader.ts';
 import { NumberReader } from '../format/number-reader.ts';
+import type { ContentWindow } from '../tokens/content-window.ts';
+import type { TokenDecoder } from '../tokens/decode-tokens.ts';
 import { type Segment, segmentOf } from './segments.ts';
 
 /** An expansion that is read in order. */
-export type ExpandedPieces = { content: Pieces; tokens: Pieces; segments: Pieces; blocks: BlockReader };
+export type ExpandedPieces = {
+  window: ContentWindow;
+  tokens: TokenDecoder;
+  segments: Pieces;
+  blocks: BlockReader;
+};
 
 /** Stored bytes, made piece by piece from their expansion. Throws DeflateInvalid, DeltaInvalid if it does not fit. */
 export class Contraction implements Pieces {
   piece: Uint8Array = new Uint8Array();
   at = 0;
-  readonly #content: Pieces;
+  readonly #window: ContentWindow;
+  readonly #tokens: TokenDecoder;
   readonly #segments: NumberReader;
   readonly #writer: DeflateWriter;
   readonly #output = new Output();
@@ -20,10 +28,11 @@ export class Contraction implements Pieces {
   /** Bytes of the segment that are left, unless it is a stream. */
   #left = 0;
 
-  constructor({ content, tokens, segments, blocks }: ExpandedPieces) {
-    this.#content = content;
+  constructor({ window, tokens, segments, blocks }: ExpandedPieces) {
+    this.#window = window;
+    this.#tokens = tokens;
     this.#segments = new NumberReader(segments);
-    this.#writer = new DeflateWriter({ content, tokens, blocks }, this.#output);
+    this.#writer = new DeflateWriter({ window, tokens, blocks }, this.#output);
   }
 
   refill(): boolean {
@@ -46,6 +55,7 @@ export class Contraction implements Pieces {
     const segment = segmentOf(number);
     if (number === 0) throw new DeflateInvalid('a segment is empty');
     this.#left = segment.length;
+    if (segment.isDeflate) this.#tokens.beginStream(segment.length);
     return segment;
   }
 
@@ -57,14 +67,14 @@ export class Contraction implements Pieces {
   }
 
   #copy(): void {
-    const [content, output] = [this.#content, this.#output];
-    if (this.#left > 0 && content.at === content.piece.length && !content.refill()) {
+    const [window, output] = [this.#window, this.#output];
+    const length = Math.min(this.#left, output.free, window.ahead(1));
+    if (length === 0 && this.#left > 0 && !output.isFull) {
       throw new DeflateInvalid('the content ends within a segment');
     }
-    const length = Math.min(this.#left, output.free, content.piece.length - content.at);
-    output.buffer.set(content.piece.subarray(content.at, content.at + length), output.filled);
+    output.buffer.set(window.buffer.subarray(window.at, window.at + length), output.filled);
     output.filled += length;
-    content.at += length;
+    window.skip(length);
     this.#left -= length;
     if (this.#left === 0) this.#segment = undefined;
   }

@@ -1,6 +1,7 @@
 import { type Bytes, NOTHING, piecesOf, type Scratch } from '../bytes/bytes.ts';
 import { Inflater } from '../deflate/inflate.ts';
 import { DeflateInvalid, DeflateTooLong } from '../deflate/parse.ts';
+import { noPlaces, type TokenPlaces } from '../tokens/token-places.ts';
 import { SegmentWriter } from './segments.ts';
 
 /**
@@ -14,11 +15,8 @@ export type Expansion = {
   /** Of all deflate streams, one behind the other: `deflate/parse.ts`. */
   tokens: Bytes;
   blocks: Bytes;
-  /** Places of the content with the places of the tokens that begin there, in order. */
   places: TokenPlaces;
 };
-
-export type TokenPlaces = { content: number[]; tokens: number[] };
 
 export type ExpansionOptions = {
   scratch: () => Scratch;
@@ -28,9 +26,6 @@ export type ExpansionOptions = {
   poll: () => void;
 };
 
-/** Content between two known places. */
-const MIN_PLACE_BYTES = 32 * 1024;
-
 /** Expands bytes from the first to the last. */
 export class Expander {
   readonly #source: Bytes;
@@ -39,10 +34,12 @@ export class Expander {
   readonly #segments: Scratch;
   readonly #tokens: Scratch;
   readonly #blocks: Scratch;
-  readonly #places: TokenPlaces = { content: [0], tokens: [0] };
+  readonly #places: TokenPlaces = noPlaces();
   readonly #list: SegmentWriter;
   readonly #inflater: Inflater;
   #at = 0;
+  /** Begin of the stream in the content. */
+  #start = 0;
 
   constructor(source: Bytes, { scratch, maxLength }: ExpansionOptions) {
     this.#source = source;
@@ -54,8 +51,7 @@ export class Expander {
     this.#blocks = blocks;
     this.#list = new SegmentWriter((bytes) => segments.append(bytes));
     const onPlace = (inContent: number, inTokens: number) => {
-      if (inContent - (this.#places.content.at(-1) ?? 0) < MIN_PLACE_BYTES) return;
-      this.#places.content.push(inContent);
+      this.#places.content.push(this.#start + inContent);
       this.#places.tokens.push(inTokens);
     };
     this.#inflater = new Inflater(source, { content, tokens, blocks, onPlace });
@@ -71,7 +67,15 @@ export class Expander {
       throw new DeflateInvalid('a stream begins in another one, or behind the end');
     }
     this.#raw(at);
-    const { end, length } = this.#inflater.inflate(at, this.#maxLength - this.#content.size);
+    const [start, tokens] = [this.#content.size, this.#inflater.tokensAt];
+    this.#start = start;
+    const { end, length } = this.#inflater.inflate(at, this.#maxLength - start);
+    const { streams } = this.#places;
+    if (length > 0) {
+      streams.start.push(start);
+      streams.end.push(start + length);
+      streams.tokens.push(tokens);
+    }
     this.#list.add({ isDeflate: true, length });
     this.#at = end;
     return end;
@@ -109,6 +113,6 @@ export function unexpanded(content: Bytes): Expansion {
     segments: NOTHING,
     tokens: NOTHING,
     blocks: NOTHING,
-    places: { content: [0], tokens: [0] },
+    places: noPlaces(),
   };
 }

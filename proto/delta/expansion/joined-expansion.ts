@@ -1,18 +1,25 @@
 import { type Bytes, joined } from '../bytes/bytes.ts';
-import type { Expansion, TokenPlaces } from './expansion.ts';
+import { noPlaces } from '../tokens/token-places.ts';
+import type { Expansion } from './expansion.ts';
 
 type Streams = Omit<Expansion, 'places'>;
 
 /** What several bases have, one behind the other. */
 export function joinedExpansion(expansions: readonly Expansion[]): Expansion {
   const of = (name: keyof Streams): Bytes => joined(expansions.map((expansion) => expansion[name]));
-  const places: TokenPlaces = { content: [], tokens: [] };
-  let [content, tokens] = [0, 0];
-  for (const expansion of expansions) {
-    for (const at of expansion.places.content) places.content.push(at + content);
-    for (const at of expansion.places.tokens) places.tokens.push(at + tokens);
-    content += expansion.content.size;
-    tokens += expansion.tokens.size;
+  const places = noPlaces();
+  let [inContent, inTokens] = [0, 0];
+  const add = (target: number[], numbers: readonly number[], distance: number) => {
+    for (const number of numbers) target.push(number + distance);
+  };
+  for (const { content, tokens, places: own } of expansions) {
+    add(places.content, own.content, inContent);
+    add(places.tokens, own.tokens, inTokens);
+    add(places.streams.start, own.streams.start, inContent);
+    add(places.streams.end, own.streams.end, inContent);
+    add(places.streams.tokens, own.streams.tokens, inTokens);
+    inContent += content.size;
+    inTokens += tokens.size;
   }
   return {
     content: of('content'),

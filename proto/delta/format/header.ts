@@ -3,32 +3,64 @@ import { readVarint, writeVarint } from '../bytes/varint.ts';
 import { DeltaInvalid } from './invalid.ts';
 
 /** Version of the format, also of the parse and of the expansion: bytes of a base differ in another one. */
-export const FORMAT = 1;
+export const FORMAT = 2;
 const MAGIC = Uint8Array.of(...Buffer.from('TERRADLT', 'latin1'));
 export const MAX_BASES = 4;
 const DIGEST_BYTES = 32;
 const MAX_HEADER_BYTES = 1_024;
 
 /**
- * In the order of their sections: places of embedded streams in the base's content; copies of what the base contains;
- * what is new of each stream of the two expansions, that of the content and that of the stored bytes.
+ * In the order of their sections: places of embedded streams in the base's content; of the expansion of the content,
+ * then of that of the stored bytes: the alignment with that of the base, and what is new of each of its streams; at last
+ * the content, by its differences from what it is aligned with.
  */
 export const STREAMS = [
   'embedded',
-  'copies',
+  'innerAlignment',
   'innerSegments',
   'innerBlocks',
-  'innerTokens',
+  'innerHits',
+  'innerMisses',
+  'innerLengths',
+  'innerNear',
+  'innerFar',
+  'alignment',
   'segments',
   'blocks',
-  'tokens',
-  'content',
+  'hits',
+  'misses',
+  'lengths',
+  'near',
+  'far',
+  'equals',
+  'recents',
+  'differences',
+  'literals',
 ] as const;
 export type StreamName = (typeof STREAMS)[number];
 
 /** Streams of the expansion of the content, and of that of the stored bytes. */
-export const INNER = { segments: 'innerSegments', blocks: 'innerBlocks', tokens: 'innerTokens' } as const;
-export const OUTER = { segments: 'segments', blocks: 'blocks', tokens: 'tokens' } as const;
+export const INNER = {
+  alignment: 'innerAlignment',
+  segments: 'innerSegments',
+  blocks: 'innerBlocks',
+  hits: 'innerHits',
+  misses: 'innerMisses',
+  lengths: 'innerLengths',
+  near: 'innerNear',
+  far: 'innerFar',
+} as const;
+export const OUTER = {
+  alignment: 'alignment',
+  segments: 'segments',
+  blocks: 'blocks',
+  hits: 'hits',
+  misses: 'misses',
+  lengths: 'lengths',
+  near: 'near',
+  far: 'far',
+} as const;
+export type ExpansionStreams = typeof INNER | typeof OUTER;
 
 export type Header = {
   /** Stored bytes: length and SHA-256. */

@@ -1,6 +1,7 @@
 import { type ByteSink, type Bytes, readExactly, readUpTo } from '../bytes/bytes.ts';
 import { readVarint, writeVarint } from '../bytes/varint.ts';
 import { lengthOf, type Range } from '../matching/references.ts';
+import { compressAlone, decompressAlone } from './brotli.ts';
 import { Dictionary } from './dictionary.ts';
 import { DeltaInvalid } from './invalid.ts';
 import { compress, decompress } from './zstd.ts';
@@ -10,9 +11,12 @@ import { compress, decompress } from './zstd.ts';
  *
  *   length       bytes of the stream
  *   references   their number; of each: begin and length in the same stream of the base
- *   frame        twice its length, plus 1 if it is the bytes as they are
- *                else a zstd frame with the references, one behind the other, as its dictionary
+ *   frame        four times its length, plus its kind, see `Frame`; then the frame
  */
+
+/** Kinds of frames. The dictionary of zstd are the references, one behind the other; others have no references. */
+export const Frame = { zstd: 0, raw: 1, brotli: 2 } as const;
+const FRAME_KINDS = 4;
 
 const MAX_PIECE_BYTES = 4 * 1024 * 1024;
 const MAX_REFERENCE_BYTES = 16 * 1024 * 1024;
@@ -40,17 +44,20 @@ export class PieceWriter {
   /** @param references ranges of the base in any order; none are used if the piece is not shorter with them */
   write(bytes: Uint8Array, references: readonly Range[]): void {
     let used = references;
+    let kind: number = Frame.zstd;
     let frame: Uint8Array = compress(bytes, this.#dictionary.of(this.#base, references));
-    if (references.length > 0 && frame.length > bytes.length * POOR_SHARE) {
-      const alone = compress(bytes, new Uint8Array());
-      if (alone.length <= frame.length) [used, frame] = [[], alone];
+    const take = (other: Uint8Array, as: number) => {
+      if (other.length >= frame.length) return;
+      [used, frame, kind] = [[], other, as];
+    };
+    if (references.length === 0 || frame.length > bytes.length * POOR_SHARE) {
+      take(compressAlone(bytes), Frame.brotli);
     }
-    const isRaw = frame.length >= bytes.length;
-    if (isRaw) [used, frame] = [[], bytes];
+    take(bytes, Frame.raw);
     const head = this.#head;
     let at = writeVarint(head, writeVarint(head, 0, bytes.length), used.length);
     for (const { start, end } of used) at = writeVarint(head, writeVarint(head, at, start), end - start);
-    at = writeVarint(head, at, frame.length * 2 + Number(isRaw));
+    at = writeVarint(head, at, frame.length * FRAME_KINDS + kind);
     this.#sink.append(head.subarray(0, at));
     this.#sink.append(frame);
   }
@@ -61,7 +68,7 @@ export type PieceHead = {
   references: Range[];
   frameAt: number;
   frameLength: number;
-  isRaw: boolean;
+  kind: number;
 };
 
 /** @throws DeltaInvalid if its numbers are damaged or beyond their bounds */
@@ -86,14 +93,15 @@ export function readHead(section: Bytes, at: number): PieceHead {
     return { start, end: start + number() };
   });
   const frame = number();
-  const isRaw = frame % 2 === 1;
-  const frameLength = Math.floor(frame / 2);
+  const kind = frame % FRAME_KINDS;
+  const frameLength = Math.floor(frame / FRAME_KINDS);
   if (lengthOf(references) > MAX_REFERENCE_BYTES)
     throw new DeltaInvalid('the references of a piece are too long');
-  if (isRaw ? frameLength !== length : frameLength > MAX_PIECE_BYTES) {
+  if (kind > Frame.brotli) throw new DeltaInvalid('a frame has an unknown kind');
+  if (kind === Frame.raw ? frameLength !== length : frameLength > MAX_PIECE_BYTES) {
     throw new DeltaInvalid('a frame has an invalid length');
   }
-  return { length, references, frameAt: at + next, frameLength, isRaw };
+  return { length, references, frameAt: at + next, frameLength, kind };
 }
 
 /** Reads the pieces of one section. */
@@ -109,22 +117,26 @@ export class PieceReader {
   }
 
   /** The content of a piece. @throws DeltaInvalid */
-  read({ length, references, frameAt, frameLength, isRaw }: PieceHead): Uint8Array {
+  read({ length, references, frameAt, frameLength, kind }: PieceHead): Uint8Array {
     if (frameAt + frameLength > this.#section.size) throw new DeltaInvalid('a section ends within a piece');
     if (references.some(({ end }) => end > this.#base.size)) {
       throw new DeltaInvalid('a reference reaches behind the base');
     }
     const frame = readExactly(this.#section, frameAt, frameLength);
-    if (isRaw) return frame;
-    const content = contentOf(frame, this.#dictionary.of(this.#base, references), length);
+    if (kind === Frame.raw) return frame;
+    const content = contentOf(() =>
+      kind === Frame.brotli
+        ? decompressAlone(frame, length)
+        : decompress(frame, this.#dictionary.of(this.#base, references), length),
+    );
     if (content.length !== length) throw new DeltaInvalid('a piece has another length');
     return content;
   }
 }
 
-function contentOf(frame: Uint8Array, dictionary: Uint8Array, length: number): Uint8Array {
+function contentOf(decompressed: () => Uint8Array): Uint8Array {
   try {
-    return decompress(frame, dictionary, length);
+    return decompressed();
   } catch (error) {
     throw new DeltaInvalid('a frame is damaged', { cause: error });
   }

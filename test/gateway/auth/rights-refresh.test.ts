@@ -8,6 +8,7 @@ import { after, test } from 'node:test';
 import { childPath } from '#proto/accounts/children.ts';
 import { ARRIVING_PATH, type Arriving } from '#proto/content/arriving.ts';
 import { claimTransfer } from '#proto/content/ingests.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { reportPath } from '#proto/status/layers-below.ts';
 import { CHANGES_PATH, type Changes } from '#proto/sync/changes.ts';
@@ -165,8 +166,8 @@ test('a Bearer token without scopes is refused by every Terrace route', async ()
   const report = JSON.stringify({ made: 'm', events: [], instance });
   const about = { repository: 'app', wait: 0 };
   const wanted = [{ digest, size: 300_000 }];
-  const question = JSON.stringify({ ...about, formats: [1], wanted, layers: [], held: [] });
-  const facts = { to: digest, toSize: 300_000, from: [digest], format: 1, kind: 'raw', cpuMs: 0 };
+  const question = JSON.stringify({ ...about, formats: [DELTA_FORMAT], wanted, layers: [], held: [] });
+  const facts = { to: digest, toSize: 300_000, from: [digest], format: DELTA_FORMAT, kind: 'raw', cpuMs: 0 };
   const push = JSON.stringify({ ...about, delta: { ...facts, digest: sha256('delta'), size: 1 } });
   const arriving = `${ARRIVING_PATH}/${digest}?repository=app&wait=0`;
   const routes: [

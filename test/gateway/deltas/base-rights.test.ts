@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { FastifyRequest } from 'fastify';
 import type { ArrivingDelta } from '#proto/content/arriving.ts';
 import { findDeltas } from '#proto/content/deltas.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { AccessRules } from '../../../services/gateway/auth/authorization.ts';
 import { arrivingDeltas } from '../../../services/gateway/deltas/arriving-deltas.ts';
 import { BaseRights } from '../../../services/gateway/deltas/base-rights.ts';
@@ -65,7 +66,13 @@ test('two such searches run at a time, however many callers ask', async () => {
 test('bases of deltas in transfer are asked about with the repository of their own target', async () => {
   const [a, b, c] = [sha256('a'), sha256('b'), sha256('c')];
   const delta = (repository: string, ...from: string[]): ArrivingDelta => {
-    const facts = { to: sha256(`to ${from}`), toSize: 1, format: 1, kind: 'raw' as const, cpuMs: 1 };
+    const facts = {
+      to: sha256(`to ${from}`),
+      toSize: 1,
+      format: DELTA_FORMAT,
+      kind: 'raw' as const,
+      cpuMs: 1,
+    };
     return { repository, digest: sha256(`${from}`), size: 1, attempt: '', delta: { ...facts, from } };
   };
   const [ofA, ofB, ofBoth, ofC] = [

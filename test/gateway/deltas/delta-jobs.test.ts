@@ -1,6 +1,7 @@
 import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Log } from '#proto/bus/bus.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { DeltaJob } from '#proto/sync/delta-jobs.ts';
 import { DeltaJobs } from '../../../services/gateway/deltas/delta-jobs.ts';
@@ -39,7 +40,7 @@ const apply = (name: string, digest = 'delta'): DeltaJob => ({
     to: sha256(name),
     toSize: 1_000_000,
     from: [sha256('base')],
-    format: 1,
+    format: DELTA_FORMAT,
     kind: 'raw',
     cpuMs: 1,
     digest: sha256(digest),
@@ -192,6 +193,6 @@ test('a job that the bus does not accept is not pending', async () => {
 });
 
 test('no format is known while deltas are off', () => {
-  deepEqual(setUp().jobs.formats, [1]);
+  deepEqual(setUp().jobs.formats, [DELTA_FORMAT]);
   deepEqual(setUp({ mode: 'off' }).jobs.formats, []);
 });

@@ -3,6 +3,7 @@ import { crc32 } from 'node:zlib';
 import type { Bus } from '#proto/bus/bus.ts';
 import type { DeltaRecord, HeldDelta } from '#proto/content/deltas.ts';
 import { type Claim, claimTransfer, commitBlob } from '#proto/content/ingests.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import {
   DELTAS_PATH,
   type DeltaAnswer,
@@ -162,7 +163,7 @@ export class DeltaLayer implements AsyncDisposable {
 }
 
 const recordOf = (to: string, from: string[]): DeltaRecord => ({
-  ...{ to, toSize: BLOB_BYTES, from, format: 1, kind: 'raw', cpuMs: 1 },
+  ...{ to, toSize: BLOB_BYTES, from, format: DELTA_FORMAT, kind: 'raw', cpuMs: 1 },
 });
 
 /** A question for one blob, by one who holds these layers of one image. */
@@ -172,7 +173,7 @@ export const questionFor = (
   held: string[],
   more: Partial<DeltaQuestion> = {},
 ): DeltaQuestion => ({
-  ...{ repository, formats: [1], wanted: [{ digest: to, size: BLOB_BYTES }] },
+  ...{ repository, formats: [DELTA_FORMAT], wanted: [{ digest: to, size: BLOB_BYTES }] },
   ...{ layers: [to], held: [held], wait: 0 },
   ...more,
 });

@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import { repositoriesOfBlob } from '#proto/content/blobs.ts';
 import { findDeltas, type HeldDelta, type RefusedDelta } from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { DeltaQuestion } from '#proto/sync/delta-exchange.ts';
 import { AccessRules } from '../../../services/gateway/auth/authorization.ts';
@@ -26,7 +27,7 @@ type Held = {
   refused?: RefusedDelta[];
 };
 
-const delta = (from: string[], { size = 1_000, format = 1 } = {}): HeldDelta => ({
+const delta = (from: string[], { size = 1_000, format = DELTA_FORMAT } = {}): HeldDelta => ({
   ...{ to: NEW, toSize: MIB, from, format, kind: 'raw', cpuMs: 1 },
   ...{ digest: sha256(`${from}${size}`), size },
 });
@@ -83,7 +84,7 @@ function layer(held: Held, { mode = 'auto' } = {}) {
   const ask = async (question: Partial<DeltaQuestion> = {}, request = EVERYTHING) => {
     const complete = {
       repository: 'app',
-      formats: [1],
+      formats: [DELTA_FORMAT],
       wanted: [{ digest: NEW, size: MIB }],
       layers: [NEW],
       held: [[OLD]],
@@ -107,7 +108,7 @@ test('a delta that is here is answered, the smallest one that the asker can appl
 });
 
 test('a delta of a format that the asker does not know is made again', async () => {
-  const newer = layer({ deltas: [delta([OLD], { format: 2 })] });
+  const newer = layer({ deltas: [delta([OLD], { format: DELTA_FORMAT + 1 })] });
   deepEqual(await newer.ask(), MAKING);
 });
 
@@ -127,7 +128,7 @@ test('a delta is made of what the asker holds, once, until it is here or has fai
 
 test('a pair that was refused is not tried again; a more alike base is', async () => {
   const reason = 'poor' as const;
-  const { ask } = layer({ refused: [{ to: NEW, from: [OLD], format: 1, reason }] });
+  const { ask } = layer({ refused: [{ to: NEW, from: [OLD], format: DELTA_FORMAT, reason }] });
   deepEqual(await ask(), PLAIN);
   deepEqual(await ask({ held: [[OTHER], [OLD]] }), MAKING);
 });
@@ -208,7 +209,7 @@ test('rights that end while a request waits count at its next check', async () =
   const { deps } = layer({ deltas: [delta([OLD])] });
   const question = {
     repository: 'app',
-    formats: [1],
+    formats: [DELTA_FORMAT],
     wanted: [{ digest: NEW, size: MIB }],
     ...{ layers: [], held: [[OLD]], wait: 0 },
   };
@@ -220,7 +221,7 @@ test('rights that end while a request waits count at its next check', async () =
 test('a question names 500 held layers at most, in all images together', () => {
   const { deps } = layer({});
   const image = (name: string) => Array.from({ length: 260 }, (_, n) => sha256(`${name}${n}`));
-  const question = { repository: 'app', formats: [1], wanted: [], layers: [], wait: 0 };
+  const question = { repository: 'app', formats: [DELTA_FORMAT], wanted: [], layers: [], wait: 0 };
   ok(new QuestionAnswers(deps, { ...question, held: [image('a'), image('a')] }));
   throws(
     () => new QuestionAnswers(deps, { ...question, held: [image('a'), image('b')] }),

@@ -14,7 +14,7 @@ export const varint = (...values: number[]): Buffer =>
 
 /** A piece whose frame is the bytes as they are. */
 export const rawPiece = (bytes: Uint8Array): Buffer =>
-  Buffer.concat([varint(bytes.length, 0, bytes.length * 2 + 1), bytes]);
+  Buffer.concat([varint(bytes.length, 0, bytes.length * 4 + 1), bytes]);
 
 /** A section, and how many bytes of its stream the header declares. */
 export type Section = { length: number; bytes: Uint8Array };

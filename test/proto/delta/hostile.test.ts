@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { deflateRawSync, gzipSync, zstdCompressSync } from 'node:zlib';
+import { brotliCompressSync, deflateRawSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { DeltaLimitExceeded } from '#proto/delta/bounded-work.ts';
 import { bytesOf } from '#proto/delta/bytes/bytes.ts';
 import { applyDelta, type DeltaBlob, encodeDelta } from '#proto/delta/delta.ts';
@@ -14,25 +14,47 @@ import { applied, BOUNDS, blobOf, encoded, Memory, options, sha256, storedOf } f
 const target = text(20_000);
 const base = text(20_000, 2);
 
-const content = raw(target);
+const literals = raw(target);
 test('a delta made by hand is applied', () => {
-  assert.deepEqual(applied(deltaFile(target, [base], { content }), [base], storedOf(target)), target);
+  assert.deepEqual(applied(deltaFile(target, [base], { literals }), [base], storedOf(target)), target);
 });
 
 const piece = (length: number, references: [number, number][], frame: Uint8Array): Buffer =>
-  Buffer.concat([varint(length, references.length, ...references.flat(), frame.length * 2), frame]);
+  Buffer.concat([varint(length, references.length, ...references.flat(), frame.length * 4), frame]);
 const section = (length: number, ...pieces: Uint8Array[]): Section => ({
   length,
   bytes: Buffer.concat(pieces),
 });
+const brotliPiece = (length: number, content: Uint8Array): Buffer => {
+  const frame = brotliCompressSync(content);
+  return Buffer.concat([varint(length, 0, frame.length * 4 + 2), frame]);
+};
+/** Numbers of predicted tokens, what the others are, and their parts. */
+const tokens = (
+  hits: number[],
+  misses: number[],
+  parts: Partial<Record<'lengths' | 'near' | 'far', number[]>> = {},
+) => ({
+  hits: raw(varint(...hits)),
+  misses: raw(Buffer.from(misses)),
+  ...Object.fromEntries(Object.entries(parts).map(([name, bytes]) => [name, raw(Buffer.from(bytes))])),
+});
+/** A delta of one deflate block with these tokens. */
+const token = (...parts: Parameters<typeof tokens>): Buffer =>
+  deltaFile(target, [base], {
+    literals,
+    segments: raw(varint(40_001)),
+    blocks: raw(Buffer.of(5, 2)),
+    ...tokens(...parts),
+  });
 const zeros = (length: number) => zstdCompressSync(Buffer.alloc(length));
 const MIB = 2 ** 20;
 
 const invalid: Record<string, [Buffer, RegExp, Buffer?]> = {
   'another magic': [Buffer.from('TERRADL?'), /no delta/],
   'nothing at all': [Buffer.alloc(0), /no delta/],
-  'a later format': [Buffer.concat([Buffer.from('TERRADLT'), varint(2)]), /the format is 2/],
-  'a header that is cut off': [deltaFile(target, [base], { content }).subarray(0, 40), /header is damaged/],
+  'a later format': [Buffer.concat([Buffer.from('TERRADLT'), varint(3)]), /the format is 3/],
+  'a header that is cut off': [deltaFile(target, [base], { literals }).subarray(0, 40), /header is damaged/],
   'a number of more than 8 bytes': [
     Buffer.concat([Buffer.from('TERRADLT'), Buffer.alloc(8, 0x80), Buffer.of(1)]),
     /header is damaged/,
@@ -41,167 +63,242 @@ const invalid: Record<string, [Buffer, RegExp, Buffer?]> = {
     Buffer.concat([Buffer.from('TERRADLT'), Buffer.alloc(7, 0xff), Buffer.of(0x7f)]),
     /header is damaged/,
   ],
-  'five bases': [Buffer.concat([Buffer.from('TERRADLT'), varint(1, 5), Buffer.alloc(300)]), /5 bases/],
-  'another number of bases': [deltaFile(target, [base, base], { content }), /it has 2 bases/],
-  'another base': [deltaFile(target, [target], { content }), /base 1 is another one/],
-  'another target': [deltaFile(base, [base], { content: raw(base) }), /another target/],
+  'five bases': [Buffer.concat([Buffer.from('TERRADLT'), varint(2, 5), Buffer.alloc(300)]), /5 bases/],
+  'another number of bases': [deltaFile(target, [base, base], { literals }), /it has 2 bases/],
+  'another base': [deltaFile(target, [target], { literals }), /base 1 is another one/],
+  'another target': [deltaFile(base, [base], { literals: raw(base) }), /another target/],
   'more bytes than its sections': [
-    Buffer.concat([deltaFile(target, [base], { content }), Buffer.of(0)]),
+    Buffer.concat([deltaFile(target, [base], { literals }), Buffer.of(0)]),
     /not that of its sections/,
   ],
-  'other bytes': [deltaFile(target, [base], { content: raw(noise(20_000)) }), /other bytes/],
-  'fewer bytes': [deltaFile(target, [base], { content: raw(target.subarray(1)) }), /fewer bytes/],
-  'more bytes': [deltaFile(target, [base], { content: raw(Buffer.concat([target, target])) }), /more bytes/],
+  'other bytes': [deltaFile(target, [base], { literals: raw(noise(20_000)) }), /other bytes/],
+  'fewer bytes': [deltaFile(target, [base], { literals: raw(target.subarray(1)) }), /fewer bytes/],
+  'more bytes': [deltaFile(target, [base], { literals: raw(Buffer.concat([target, target])) }), /more bytes/],
   'an endless stream': [
     deltaFile(target, [base], {
-      content: section(2 ** 50, ...Array(200).fill(piece(4 * MIB, [], zeros(4 * MIB)))),
+      literals: section(2 ** 50, ...Array(200).fill(piece(4 * MIB, [], zeros(4 * MIB)))),
     }),
     /more bytes/,
   ],
   'a stream that is longer than declared': [
-    deltaFile(target, [base], { content: section(20_000, rawPiece(target), rawPiece(target)) }),
+    deltaFile(target, [base], { literals: section(20_000, rawPiece(target), rawPiece(target)) }),
     /longer than declared/,
   ],
   'a stream that is shorter than declared': [
-    deltaFile(target, [base], { content: section(20_001, rawPiece(target)) }),
+    deltaFile(target, [base], { literals: section(20_001, rawPiece(target)) }),
     /another length/,
   ],
   'a piece without content': [
-    deltaFile(target, [base], { content: section(20_000, varint(0, 0, 1)) }),
+    deltaFile(target, [base], { literals: section(20_000, varint(0, 0, 1)) }),
     /invalid length/,
   ],
   'a piece of more than 4 MiB': [
-    deltaFile(target, [base], { content: section(2 ** 40, piece(4 * MIB + 1, [], zeros(4 * MIB + 1))) }),
+    deltaFile(target, [base], { literals: section(2 ** 40, piece(4 * MIB + 1, [], zeros(4 * MIB + 1))) }),
     /invalid length/,
   ],
   'a frame with more content than its piece': [
     deltaFile(target, [base], {
-      content: section(20_000, piece(20_000, [], zstdCompressSync(text(20_001)))),
+      literals: section(20_000, piece(20_000, [], zstdCompressSync(text(20_001)))),
     }),
     /a frame is damaged/,
   ],
   'a frame with less content than its piece': [
     deltaFile(target, [base], {
-      content: section(20_000, piece(20_000, [], zstdCompressSync(text(19_999)))),
+      literals: section(20_000, piece(20_000, [], zstdCompressSync(text(19_999)))),
     }),
     /another length/,
   ],
   'a frame that is no zstd': [
-    deltaFile(target, [base], { content: section(20_000, piece(20_000, [], noise(500))) }),
+    deltaFile(target, [base], { literals: section(20_000, piece(20_000, [], noise(500))) }),
     /a frame is damaged/,
   ],
   'a frame with a window of 8 MiB': [
     // RFC 8878, 3.1.1.1.2: exponent 13.
     deltaFile(target, [base], {
-      content: section(1, piece(1, [], Buffer.from('28b52ffd006809000041', 'hex'))),
+      literals: section(1, piece(1, [], Buffer.from('28b52ffd006809000041', 'hex'))),
     }),
     /a frame is damaged/,
   ],
   'a frame longer than the section': [
-    deltaFile(target, [base], { content: section(20_000, varint(20_000, 0, 40_001), target.subarray(9)) }),
+    deltaFile(target, [base], { literals: section(20_000, varint(20_000, 0, 80_001), target.subarray(9)) }),
     /ends within a piece/,
   ],
   'a frame of another length than its piece': [
-    deltaFile(target, [base], { content: section(20_000, varint(20_000, 0, 39_999), target) }),
+    deltaFile(target, [base], { literals: section(20_000, varint(20_000, 0, 79_997), target) }),
     /a frame has an invalid length/,
   ],
   'a reference behind the base': [
-    deltaFile(target, [base], { content: section(20_000, piece(20_000, [[19_000, 1_001]], zeros(20_000))) }),
+    deltaFile(target, [base], { literals: section(20_000, piece(20_000, [[19_000, 1_001]], zeros(20_000))) }),
     /behind the base/,
   ],
   'a reference whose end is no safe number': [
-    deltaFile(target, [base], { content: section(20_000, piece(20_000, [[2 ** 53 - 1, 2]], zeros(20_000))) }),
+    deltaFile(target, [base], {
+      literals: section(20_000, piece(20_000, [[2 ** 53 - 1, 2]], zeros(20_000))),
+    }),
     /behind the base/,
   ],
   'references of a piece of more than 16 MiB': [
     deltaFile(target, [base], {
-      content: section(20_000, piece(20_000, Array(900).fill([0, 20_000]), zeros(20_000))),
+      literals: section(20_000, piece(20_000, Array(900).fill([0, 20_000]), zeros(20_000))),
     }),
     /references of a piece/,
   ],
   'more than 4,096 references': [
     deltaFile(target, [base], {
-      content: section(20_000, piece(20_000, Array(4_097).fill([0, 1]), zeros(20_000))),
+      literals: section(20_000, piece(20_000, Array(4_097).fill([0, 1]), zeros(20_000))),
     }),
     /too many references/,
   ],
   'references of a section of more than 64 MiB': [
     deltaFile(target, [base], {
-      content: section(20_000, ...Array(6).fill(piece(1, Array(799).fill([0, 20_000]), zeros(1)))),
+      literals: section(20_000, ...Array(6).fill(piece(1, Array(799).fill([0, 20_000]), zeros(1)))),
     }),
     /references of a section/,
   ],
   'more pieces than its bytes justify': [
     deltaFile(target, [base], {
-      content: section(20_000, ...[...target.subarray(0, 69)].map((one) => rawPiece(Buffer.of(one)))),
+      literals: section(20_000, ...[...target.subarray(0, 69)].map((one) => rawPiece(Buffer.of(one)))),
     }),
     /too many pieces/,
   ],
-  'a copy behind the base': [
-    deltaFile(target, [base], { copies: raw(varint(0, 20_000, 1)) }),
+  'a frame of an unknown kind': [
+    deltaFile(target, [base], { literals: section(20_000, varint(20_000, 0, 80_003), target) }),
+    /unknown kind/,
+  ],
+  'a frame that is no brotli': [
+    deltaFile(target, [base], { literals: section(20_000, varint(20_000, 0, 2_002), noise(500)) }),
+    /a frame is damaged/,
+  ],
+  'a frame of brotli with more content than its piece': [
+    deltaFile(target, [base], { literals: section(20_000, brotliPiece(20_000, text(20_001))) }),
+    /a frame is damaged/,
+  ],
+  'a region behind the base': [
+    deltaFile(target, [base], { alignment: raw(varint(0, 20_000, 2)) }),
     /behind the base/,
   ],
-  'a copy from no safe place': [
-    deltaFile(target, [base], { copies: raw(varint(0, 20_000, 2 ** 53 - 1)) }),
-    /behind the base/,
+  'a region before the base': [
+    deltaFile(target, [base], { alignment: raw(varint(0, 20_000, 1)) }),
+    /outside of the base/,
   ],
-  'a copy of less than 4 KiB': [deltaFile(target, [base], { copies: raw(varint(0, 4_095, 0)) }), /too short/],
-  'a copy that is cut off': [deltaFile(target, [base], { copies: raw(varint(0, 5_000)) }), /within an entry/],
-  'a copy with a damaged number': [
-    deltaFile(target, [base], { copies: raw(Buffer.alloc(9, 0xff)) }),
+  'a region from no safe place': [
+    deltaFile(target, [base], { alignment: raw(varint(0, 2 ** 53 - 1, 2 ** 52)) }),
+    /outside of the base/,
+  ],
+  'a region of less than 16 bytes': [
+    deltaFile(target, [base], { alignment: raw(varint(0, 15, 0)) }),
+    /too short/,
+  ],
+  'a region that is cut off': [
+    deltaFile(target, [base], { alignment: raw(varint(0, 5_000)) }),
+    /within an entry/,
+  ],
+  'a region with a damaged number': [
+    deltaFile(target, [base], { alignment: raw(Buffer.alloc(9, 0xff)) }),
     /number of a list/,
   ],
-  'a copy behind the new content': [
-    deltaFile(target, [base], { copies: raw(varint(20_001, 5_000, 0)), content }),
-    /ends before a copy/,
+  'a region behind the new content': [
+    deltaFile(target, [base], { alignment: raw(varint(20_001, 5_000, 0)), literals }),
+    /ends before a region/,
   ],
-  'a copy that is left': [
-    deltaFile(target, [base], { copies: raw(varint(20_000, 5_000, 0)), content }),
+  'a region that is left': [
+    deltaFile(target, [base], { alignment: raw(varint(20_000, 5_000, 0)), literals }),
     /more bytes/,
   ],
-  'tokens that are left': [
-    deltaFile(target, [base], { content, tokens: raw(Buffer.of(0, 1)) }),
+  'a place of a difference without one': [
+    deltaFile(target, [base], { alignment: raw(varint(0, 20_000, 0)), equals: raw(varint(5)) }),
+    /fewer differences/,
+  ],
+  'a recent difference that was none': [
+    deltaFile(target, [base], {
+      alignment: raw(varint(0, 20_000, 0)),
+      equals: raw(varint(5)),
+      recents: raw(Buffer.of(0)),
+    }),
+    /out of its range/,
+  ],
+  'a difference that is missing': [
+    deltaFile(target, [base], {
+      alignment: raw(varint(0, 20_000, 0)),
+      equals: raw(varint(5)),
+      recents: raw(Buffer.of(255)),
+    }),
+    /within an entry/,
+  ],
+  'a difference of more than 32 bits': [
+    deltaFile(target, [base], {
+      alignment: raw(varint(0, 20_000, 0)),
+      equals: raw(varint(5)),
+      recents: raw(Buffer.of(255)),
+      differences: raw(varint(2 ** 32)),
+    }),
+    /out of its range/,
+  ],
+  'differences that are left': [
+    deltaFile(target, [base], { literals, equals: raw(varint(5)) }),
     /more than the target/,
   ],
+  'tokens that are left': [
+    deltaFile(target, [base], { literals, hits: raw(Buffer.of(1)) }),
+    /more than the target/,
+  ],
+  'predicted tokens that are left': [
+    deltaFile(target, [base], {
+      literals: raw(Buffer.from('x')),
+      segments: raw(varint(3)),
+      blocks: raw(Buffer.of(5, 1)),
+      hits: raw(Buffer.of(2)),
+    }),
+    /more than the target|fewer bytes/,
+  ],
   'blocks that are left': [
-    deltaFile(target, [base], { content, innerBlocks: raw(Buffer.of(0)) }),
+    deltaFile(target, [base], { literals, innerBlocks: raw(Buffer.of(0)) }),
     /more than the target/,
   ],
   'an empty segment': [
-    deltaFile(target, [base], { content, segments: raw(varint(0, 40_000)) }),
+    deltaFile(target, [base], { literals, segments: raw(varint(0, 40_000)) }),
     /segment is empty/,
   ],
   'a segment behind the content': [
-    deltaFile(target, [base], { content, segments: raw(varint(40_002)) }),
+    deltaFile(target, [base], { literals, segments: raw(varint(40_002)) }),
     /content ends within a segment/,
   ],
   'a deflate stream without blocks': [
-    deltaFile(target, [base], { content, segments: raw(varint(40_001)) }),
+    deltaFile(target, [base], { literals, segments: raw(varint(40_001)) }),
     /records of blocks end/,
   ],
   'a block of an unknown type': [
-    deltaFile(target, [base], { content, segments: raw(varint(40_001)), blocks: raw(Buffer.of(7, 0)) }),
+    deltaFile(target, [base], { literals, segments: raw(varint(40_001)), blocks: raw(Buffer.of(7, 0)) }),
     /unknown type/,
   ],
   'a stored block that is too long': [
     deltaFile(target, [base], {
-      content,
+      literals,
       segments: raw(varint(40_001)),
       blocks: raw(Buffer.concat([Buffer.of(4), varint(65_536)])),
     }),
     /too long/,
   ],
   'a deflate stream of another length': [
-    deltaFile(target, [base], { content, segments: raw(varint(40_001)), blocks: raw(Buffer.of(4, 9)) }),
+    deltaFile(target, [base], {
+      literals,
+      segments: raw(varint(40_001)),
+      blocks: raw(Buffer.of(4, 9)),
+      hits: raw(Buffer.of(9)),
+    }),
     /another length/,
   ],
   'padding of more bits than there are': [
-    deltaFile(target, [base], { content, segments: raw(varint(40_001)), blocks: raw(Buffer.of(12, 255, 1)) }),
+    deltaFile(target, [base], {
+      literals,
+      segments: raw(varint(40_001)),
+      blocks: raw(Buffer.of(12, 255, 1)),
+    }),
     /padding is too long/,
   ],
   'a header of codes that is garbage': [
     deltaFile(target, [base], {
-      content,
+      literals,
       segments: raw(varint(40_001)),
       blocks: raw(Buffer.concat([Buffer.of(6, 1), varint(800), noise(100)])),
     }),
@@ -209,55 +306,62 @@ const invalid: Record<string, [Buffer, RegExp, Buffer?]> = {
   ],
   'a header of codes of more than 8,000 bits': [
     deltaFile(target, [base], {
-      content,
+      literals,
       segments: raw(varint(40_001)),
       blocks: raw(Buffer.concat([Buffer.of(6, 1), varint(8_001), noise(1_001)])),
     }),
     /header of a block is too long/,
   ],
-  'a run of literals behind the end of its stream': [
+  'literals behind the end of their stream': [
     deltaFile(target, [base], {
-      content,
+      literals,
       segments: raw(varint(3)),
-      blocks: raw(Buffer.of(5, 1)),
-      tokens: raw(Buffer.of(0, 2)),
+      blocks: raw(Buffer.of(5, 2)),
+      hits: raw(Buffer.of(2)),
     }),
-    /run of literals/,
+    /behind its stream/,
   ],
-  'a match of an unknown form': [
+  'a match in a stored block': [
     deltaFile(target, [base], {
-      content,
+      literals: raw(Buffer.alloc(20_000)),
       segments: raw(varint(40_001)),
-      blocks: raw(Buffer.of(5, 1)),
-      tokens: raw(Buffer.of(0, 0, 2, 0, 0)),
+      blocks: raw(Buffer.of(4, 9)),
+      ...tokens([1], [2], { near: [0], far: [0] }),
     }),
-    /unknown form/,
+    /stored block has a match/,
   ],
-  'a match whose distance is too long': [
+  'no token where one is needed': [token([], []), /end before the stream/],
+  'no form of a token': [token([0], []), /end before the stream/],
+  'a token of an unknown form': [token([0], [9]), /unknown form/],
+  'a match without a distance': [token([0], [1], { lengths: [0] }), /no distance/],
+  'a match whose distance is missing': [token([1], [2]), /end before the stream/],
+  'a match whose distance is too long': [token([1], [2], { near: [1], far: [0] }), /distance is too long/],
+  'a match of which nothing is equal': [token([1], [2], { near: [0], far: [0] }), /too short/],
+  'a match behind the end of its stream': [
     deltaFile(target, [base], {
-      content,
-      segments: raw(varint(40_001)),
-      blocks: raw(Buffer.of(5, 1)),
-      tokens: raw(Buffer.of(2, 0xff, 0xff)),
+      literals,
+      segments: raw(varint(5)),
+      blocks: raw(Buffer.of(5, 2)),
+      ...tokens([1], [3], { lengths: [9], near: [0], far: [0] }),
     }),
-    /distance is too long/,
+    /behind its stream/,
   ],
   'an embedded stream behind the base': [
-    deltaFile(target, [base], { content, embedded: raw(varint(20_001)) }),
+    deltaFile(target, [base], { literals, embedded: raw(varint(20_001)) }),
     /behind the end/,
   ],
   'an embedded stream within another one': [
-    deltaFile(target, [deflateRawSync(text(900))], { content, embedded: raw(varint(0, 1)) }),
+    deltaFile(target, [deflateRawSync(text(900))], { literals, embedded: raw(varint(0, 1)) }),
     /begins in another one/,
     deflateRawSync(text(900)),
   ],
   'an embedded stream that is none': [
-    deltaFile(target, [noise(5_000)], { content, embedded: raw(varint(3)) }),
+    deltaFile(target, [noise(5_000)], { literals, embedded: raw(varint(3)) }),
     /block|code|distance|length/,
     noise(5_000),
   ],
   'a base that is no gzip, as gzip': [
-    deltaFile(target, [gzipSync(base).subarray(0, 900)], { content }, true),
+    deltaFile(target, [gzipSync(base).subarray(0, 900)], { literals }, true),
     /ends within a block/,
     gzipSync(base).subarray(0, 900),
   ],
@@ -309,7 +413,7 @@ test('a target whose content is beyond the bounds is refused', () => {
 });
 
 test('a delta that takes too long is refused', () => {
-  // Deflate streams without content, of which each costs time and few bytes.
+  // Deflate streams without literals, of which each costs time and few bytes.
   const count = 300_000;
   const large = Buffer.alloc(2 * count, 3);
   const parts = {

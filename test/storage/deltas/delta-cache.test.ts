@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { missingBlobs } from '#proto/content/blobs.ts';
 import { locateDelta, refuseDelta } from '#proto/content/deltas.ts';
 import { startUpload } from '#proto/content/ingests.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { smallVolume } from '../../support/small-volume.ts';
 import { until } from '../../support/until.ts';
@@ -88,7 +89,7 @@ test('a smaller budget is in force at once', async () => {
 test('without deltas in the configuration all of them are deleted, and refused pairs are forgotten', async () => {
   const { rig, old, to, digests } = await open([100, 100]);
   await using _ = rig;
-  await rig.syncer.call(refuseDelta, { to, from: [old], format: 1, reason: 'poor' });
+  await rig.syncer.call(refuseDelta, { to, from: [old], format: DELTA_FORMAT, reason: 'poor' });
   rig.configure({ deltas: { isOff: true, maxBytes: 1_000 } });
   await until(
     async () => (await rig.gateway.call(storageStatus, {})).deltas === undefined,

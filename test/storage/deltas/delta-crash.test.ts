@@ -9,6 +9,7 @@ import { Level } from 'level';
 import type { Bus } from '#proto/bus/bus.ts';
 import { findDeltas, refuseDelta } from '#proto/content/deltas.ts';
 import { collectGarbage } from '#proto/content/maintenance.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { TestBus } from '../../support/bus.ts';
 import { until } from '../../support/until.ts';
@@ -86,7 +87,7 @@ test('after kills amid commits and deletions, each delta has its record and its 
         onConfirmed();
         if (turn % 4 !== 3) continue;
         refused.add(base);
-        const pair = { to, from: [base], format: 1, reason: 'wrong' as const };
+        const pair = { to, from: [base], format: DELTA_FORMAT, reason: 'wrong' as const };
         await client.call(refuseDelta, pair).catch(() => {});
         onConfirmed();
       }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { DeltaCache } from '../../../services/storage/deltas/delta-cache.ts';
 import { DeltaIndex } from '../../../services/storage/deltas/delta-index.ts';
 import { linkingRepositories } from '../../../services/storage/deltas/named-content.ts';
@@ -191,7 +192,7 @@ test('the number of refused pairs is bounded: the oldest are forgotten, also aft
   const [to, from] = [absent(), Array.from({ length: 5 }, absent)];
   const add = async (pairs: RefusedPairs, base: string) => {
     rig.clock.now += 1;
-    await pairs.add({ to, from: [base], format: 1, reason: 'poor' });
+    await pairs.add({ to, from: [base], format: DELTA_FORMAT, reason: 'poor' });
   };
   const first = await RefusedPairs.open({ metadata: rig.metadata, now }, 3);
   for (const base of from.slice(0, 4)) await add(first, base);

@@ -1,5 +1,6 @@
 import type { DeltaRecord } from '#proto/content/deltas.ts';
 import { claimTransfer, commitBlob } from '#proto/content/ingests.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { type Header, STREAMS, writeHeader } from '#proto/delta/format/header.ts';
 import { type Client, digestOf, random } from '../rig.ts';
 
@@ -7,7 +8,7 @@ export const app = 'line/app';
 
 /** A delta to `to`. */
 export const deltaTo = (to: string, from: string[], more: Partial<DeltaRecord> = {}): DeltaRecord => ({
-  ...{ to, from, toSize: 1_000_000, format: 1, kind: 'gzip', cpuMs: 20 },
+  ...{ to, from, toSize: 1_000_000, format: DELTA_FORMAT, kind: 'gzip', cpuMs: 20 },
   ...more,
 });
 

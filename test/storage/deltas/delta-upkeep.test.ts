@@ -6,6 +6,7 @@ import { linkBlobs, missingBlobs, unlinkBlob } from '#proto/content/blobs.ts';
 import { findDeltas, locateDelta, refuseDelta } from '#proto/content/deltas.ts';
 import { claimTransfer } from '#proto/content/ingests.ts';
 import { listDamaged } from '#proto/content/maintenance.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { getSession, storeSession } from '#proto/sync/outgoing.ts';
 import { restoreBackup } from '../../../services/storage/backup/restore/restore.ts';
@@ -91,7 +92,7 @@ test('garbage collection deletes a delta together with its target, and forgets t
   await using _ = rig;
   const to = await rig.gateway.push(app, random(70));
   const other = await keepDelta(rig.syncer, sampleDelta(to, [old], 200));
-  await rig.syncer.call(refuseDelta, { to, from: [old], format: 1, reason: 'poor' });
+  await rig.syncer.call(refuseDelta, { to, from: [old], format: DELTA_FORMAT, reason: 'poor' });
   await rig.gateway.call(unlinkBlob, { repository: app, digest: to });
   rig.now += HOUR;
   const found = { ...nothing, links: 1, blobs: 3, bytes: 50 + 70 + 200 };
@@ -159,7 +160,7 @@ test('a backup has neither the records nor the content of deltas', async () => {
     await using _ = rig;
     await rig.gateway.push(app, linked.bytes);
     await assert.rejects(transferDelta(rig.syncer, linked), fault('exists'));
-    await rig.syncer.call(refuseDelta, { to, from: [old], format: 1, reason: 'poor' });
+    await rig.syncer.call(refuseDelta, { to, from: [old], format: DELTA_FORMAT, reason: 'poor' });
     const { blobs, missing: absentBlobs } = await rig.storage.backups.run({ target });
     assert.deepEqual([blobs, absentBlobs], [5, undefined], 'two layers, config, manifest, what is linked');
   }
@@ -180,7 +181,7 @@ test('a repair drops deltas: their content is left to garbage collection, and no
   const { rig, old, to, digest } = await open();
   await using _ = rig;
   const other = await keepDelta(rig.syncer, sampleDelta(to, [old], 90));
-  await rig.syncer.call(refuseDelta, { to, from: [old], format: 1, reason: 'poor' });
+  await rig.syncer.call(refuseDelta, { to, from: [old], format: DELTA_FORMAT, reason: 'poor' });
   await rig.stop();
   await rm(fileOf(rig, other), { force: true });
   const { lost, restored } = await repair(rig, { force: true });
@@ -216,7 +217,7 @@ test('a link that is made of the content of a delta keeps it when the delta is d
   const { rig, to, old, digest } = await open();
   await using _ = rig;
   await rig.gateway.call(linkBlobs, { repository: app, digests: [digest] });
-  await rig.syncer.call(refuseDelta, { to, from: [old], format: 1, reason: 'wrong' });
+  await rig.syncer.call(refuseDelta, { to, from: [old], format: DELTA_FORMAT, reason: 'wrong' });
   assert.deepEqual(await counted(rig), { count: 0, bytes: 0, refused: 1 });
   assert.deepEqual(await missing(rig, [digest]), []);
   assert.equal(digestOf(await rig.gateway.read(app, digest)), digest);

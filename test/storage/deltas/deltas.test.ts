@@ -6,6 +6,7 @@ import { listArriving, locateArriving } from '#proto/content/arriving.ts';
 import { linkBlobs, locateBlob, missingBlobs } from '#proto/content/blobs.ts';
 import { findDeltas, listDeltas, locateDelta, refuseDelta } from '#proto/content/deltas.ts';
 import { claimTransfer, commitBlob, commitTransfers } from '#proto/content/ingests.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { bytesOf, digestOf, fault, Rig, random } from '../rig.ts';
 import { sharedBuses } from '../shared-buses.ts';
@@ -154,10 +155,12 @@ test('a claim does not make a delta of content that is none, or another one', as
   await gateway.push('line/other', other.bytes);
   const claims = [
     secret,
-    ...[{ to: old }, { from: [to] }, { from: [old, to] }, { toSize: 1 }, { format: 2 }].map((more) => ({
-      ...other,
-      delta: { ...other.delta, ...more },
-    })),
+    ...[{ to: old }, { from: [to] }, { from: [old, to] }, { toSize: 1 }, { format: DELTA_FORMAT + 1 }].map(
+      (more) => ({
+        ...other,
+        delta: { ...other.delta, ...more },
+      }),
+    ),
   ];
   for (const claim of claims) await assert.rejects(transferDelta(syncer, claim), fault('exists'));
   assert.deepEqual((await find([old, to], [old, to])).deltas, []);
@@ -171,10 +174,10 @@ test('a pair that is refused as wrong loses its deltas, one that is refused as p
   const third = await gateway.push(app, random(10));
   const wrong = await keepDelta(syncer, sampleDelta(to, [old, third]));
   const poor = await keepDelta(syncer, sampleDelta(to, [old]));
-  await syncer.call(refuseDelta, { to, from: [third, old], format: 1, reason: 'wrong' });
-  await syncer.call(refuseDelta, { to, from: [third, old], format: 1, reason: 'poor' });
-  await syncer.call(refuseDelta, { to, from: [old], format: 1, reason: 'poor' });
-  await syncer.call(refuseDelta, { to, from: [absent()], format: 1, reason: 'poor' });
+  await syncer.call(refuseDelta, { to, from: [third, old], format: DELTA_FORMAT, reason: 'wrong' });
+  await syncer.call(refuseDelta, { to, from: [third, old], format: DELTA_FORMAT, reason: 'poor' });
+  await syncer.call(refuseDelta, { to, from: [old], format: DELTA_FORMAT, reason: 'poor' });
+  await syncer.call(refuseDelta, { to, from: [absent()], format: DELTA_FORMAT, reason: 'poor' });
   const { deltas, refused } = await find([old, third]);
   assert.deepEqual(
     deltas.map(({ digest }) => digest),
@@ -182,8 +185,8 @@ test('a pair that is refused as wrong loses its deltas, one that is refused as p
   );
   const byReason = refused.toSorted((a, b) => a.reason.localeCompare(b.reason));
   assert.deepEqual(byReason, [
-    { to, from: [old], format: 1, reason: 'poor' },
-    { to, from: [third, old], format: 1, reason: 'wrong' },
+    { to, from: [old], format: DELTA_FORMAT, reason: 'poor' },
+    { to, from: [third, old], format: DELTA_FORMAT, reason: 'wrong' },
   ]);
   assert.deepEqual((await gateway.call(missingBlobs, { digests: [wrong] })).digests, [wrong], 'at once');
   assert.equal((await gateway.call(storageStatus, {})).deltas?.refused, 3);
@@ -198,7 +201,7 @@ test('all deltas and refused pairs are listed, page by page', async () => {
   for (let i = 0; i < 3; i += 1) digests.push(await keepDelta(syncer, sampleDelta(to, [old])));
   const other = absent();
   await keepDelta(syncer, sampleDelta(other, [old]));
-  await syncer.call(refuseDelta, { to: other, from: [old], format: 1, reason: 'poor' });
+  await syncer.call(refuseDelta, { to: other, from: [old], format: DELTA_FORMAT, reason: 'poor' });
   const all = await gateway.call(listDeltas, {});
   assert.deepEqual([all.deltas.length, all.refused.length, all.next], [4, 1, undefined]);
   const ofTarget = await gateway.call(listDeltas, { to: [to] });

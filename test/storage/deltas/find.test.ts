@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { findDeltas } from '#proto/content/deltas.ts';
 import { pack } from '#proto/contract/contract.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { DeltaCache } from '../../../services/storage/deltas/delta-cache.ts';
 import { Deltas } from '../../../services/storage/deltas/deltas.ts';
 import { RefusedPairs } from '../../../services/storage/deltas/refused-pairs.ts';
@@ -27,7 +28,7 @@ test('of the refused pairs of a blob, the newest whose bases the asker holds are
   const held = Array.from({ length: 70 }, absent);
   const add = async (from: string) => {
     rig.clock.now += 1;
-    await pairs.add({ to, from: [from], format: 1, reason: 'poor' });
+    await pairs.add({ to, from: [from], format: DELTA_FORMAT, reason: 'poor' });
   };
   for (const from of held) await add(from);
   for (let i = 0; i < 200; i += 1) await add(absent());
@@ -64,7 +65,7 @@ test('the longest answer fits into a message', async () => {
   for (const [i, to] of wanted.entries()) {
     for (let j = 0; j < 4; j += 1) {
       const from = held.slice(4 * (i + j), 4 * (i + j) + 4);
-      await pairs.add({ to, from, format: 1, reason: 'wrong' });
+      await pairs.add({ to, from, format: DELTA_FORMAT, reason: 'wrong' });
       const kept = digest();
       const record = { ...deltaTo(to, from), toSize: size, cpuMs: 2 ** 40 };
       await cache.keep({ digest: kept, size }, record, undefined, put.blob(kept, { size }));

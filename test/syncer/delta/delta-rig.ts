@@ -6,6 +6,7 @@ import type { Static, TSchema } from '@sinclair/typebox';
 import { locateBlob } from '#proto/content/blobs.ts';
 import type { HeldDelta } from '#proto/content/deltas.ts';
 import type { Event } from '#proto/contract/contract.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { type DeltaJob, deltaMade } from '#proto/sync/delta-jobs.ts';
 import { DeltaCounters } from '../../../services/syncer/counters/delta-counters.ts';
 import { DeltaApplications } from '../../../services/syncer/delta/jobs/delta-applications.ts';
@@ -87,7 +88,7 @@ export class DeltaRig implements AsyncDisposable {
   async made(to: string, candidates: string[], toSize: number): Promise<HeldDelta> {
     const { type, from, digest, size, kind } = await this.make(to, candidates);
     if (type !== deltaMade.type) throw new Error(`no delta was made: ${JSON.stringify(this.last)}`);
-    return { to, toSize, from, digest, size, kind, format: 1, cpuMs: 0 } as HeldDelta;
+    return { to, toSize, from, digest, size, kind, format: DELTA_FORMAT, cpuMs: 0 } as HeldDelta;
   }
 
   /** Changes a byte of committed content. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { findDeltas, listDeltas } from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import type { MakeJob } from '#proto/sync/delta-jobs.ts';
 import { MakeEnd } from '../../../services/syncer/delta/jobs/make-end.ts';
 import { sharedBuses } from '../../storage/shared-buses.ts';
@@ -24,7 +25,7 @@ test('a delta that makes other bytes is reported, counted, and the pair is not t
   assert.deepEqual([outcomes.mismatched, makeMs], [1, 7]);
   const { syncer } = rig.storage;
   const { refused } = await syncer.call(findDeltas, { repository: app, wanted: [to], held: [from] });
-  assert.deepEqual(refused, [{ to, from: [from], format: 1, reason: 'wrong' }]);
+  assert.deepEqual(refused, [{ to, from: [from], format: DELTA_FORMAT, reason: 'wrong' }]);
   assert.equal((await rig.make(to, [from])).type, 'delta.failed');
   assert.equal(outcomes.made, 0);
 });

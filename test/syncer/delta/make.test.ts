@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { findDeltas, locateDelta } from '#proto/content/deltas.ts';
 import { bytesOf as inMemory } from '#proto/delta/bytes/bytes.ts';
-import { readDeltaHeader } from '#proto/delta/delta.ts';
+import { DELTA_FORMAT, readDeltaHeader } from '#proto/delta/delta.ts';
 import { DeltaApplications } from '../../../services/syncer/delta/jobs/delta-applications.ts';
 import { DeltaJobs } from '../../../services/syncer/delta/jobs/delta-jobs.ts';
 import { noise, text } from '../../proto/delta/blobs.ts';
@@ -124,7 +124,7 @@ test('a delta that is hardly smaller than its target is refused, and the pair is
     wanted: [to],
     held: [from],
   });
-  assert.deepEqual([deltas, refused], [[], [{ to, from: [from], format: 1, reason: 'poor' }]]);
+  assert.deepEqual([deltas, refused], [[], [{ to, from: [from], format: DELTA_FORMAT, reason: 'poor' }]]);
   assert.deepEqual(await rig.left(), []);
   const begun = rig.counters.metrics.makeMs;
   assert.equal((await rig.make(to, [from])).poor, true);

@@ -10,6 +10,13 @@ import { encoded } from '../in-memory.ts';
 
 const changed = (bytes: Buffer): Buffer =>
   Buffer.concat([bytes.subarray(0, 3_000), Buffer.from('changed'), bytes.subarray(3_500)]);
+/** As in a program: addresses have changed by the same numbers, and a part of it is elsewhere. */
+function moved(bytes: Buffer): Buffer {
+  for (let at = 100; at < 12_000; at += 150) {
+    bytes.writeInt32LE((bytes.readInt32LE(at) + (at % 450 === 100 ? 64 : -4_000)) | 0, at);
+  }
+  return Buffer.concat([bytes.subarray(15_000), Buffer.from('new'), bytes.subarray(0, 15_000)]);
+}
 const jar = (bytes: Buffer): Buffer =>
   Buffer.concat([
     text(2_000),
@@ -19,7 +26,7 @@ const jar = (bytes: Buffer): Buffer =>
 
 const vectors: Record<string, [target: Buffer, ...bases: Buffer[]]> = {
   raw: [changed(text(9_000)), text(9_000)],
-  copies: [Buffer.concat([Buffer.from('new'), noise(70_000)]), noise(70_000)],
+  aligned: [moved(noise(20_000)), noise(20_000)],
   gzip: [gzipSync(changed(text(9_000))), gzipSync(text(9_000))],
   members: [
     Buffer.concat([
