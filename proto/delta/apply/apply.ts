@@ -4,7 +4,6 @@ import { BlockReader } from '../deflate/parse-reader.ts';
 import { Contraction } from '../expansion/contraction.ts';
 import { type Expansion, type ExpansionOptions, unexpanded } from '../expansion/expansion.ts';
 import { expandAt } from '../expansion/gzip.ts';
-import { BufferedSection } from '../format/buffered-section.ts';
 import { Dictionary } from '../format/dictionary.ts';
 import {
   type ExpansionStreams,
@@ -21,6 +20,7 @@ import { SectionReader } from '../format/section.ts';
 import { ContentWindow } from '../tokens/content-window.ts';
 import { TokenDecoder } from '../tokens/decode-tokens.ts';
 import { TokenPrediction } from '../tokens/prediction.ts';
+import { BufferedSection } from './buffered-section.ts';
 
 /**
  * Writes the stored bytes of the target. They are those that were encoded only if their digest is the expected one.

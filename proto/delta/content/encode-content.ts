@@ -1,7 +1,7 @@
 import { type ByteSink, type Bytes, readExactly } from '../bytes/bytes.ts';
+import type { Range } from '../bytes/range.ts';
 import { writeVarint } from '../bytes/varint.ts';
 import type { Region } from '../format/regions.ts';
-import type { Range } from '../matching/references.ts';
 import { differenceAt, NEW_DIFFERENCE, RecentDifferences, WORD_BYTES } from './recent-differences.ts';
 
 const COMPARED_BYTES = 256 * 1024;

@@ -1,6 +1,7 @@
 import type { ByteSink, Bytes } from '../bytes/bytes.ts';
+import { lengthOf, merged, type Range } from '../bytes/range.ts';
 import { PieceWriter } from '../format/piece.ts';
-import { lengthOf, merged, type Range, type References } from '../matching/references.ts';
+import type { References } from '../matching/references.ts';
 
 /** Smaller pieces are compressed with what is nearer. */
 const PIECE_BYTES = 512 * 1024;

@@ -6,7 +6,7 @@ export const NEW_DIFFERENCE = 255;
 /** Bytes that differ together, at most: addresses and offsets in programs have as many. */
 export const WORD_BYTES = 4;
 
-/** The last differences, each once, the latest first: an address that moved has the same difference as its neighbours. */
+/** The last differences, each once, the latest first: addresses that moved together have the same one. */
 export class RecentDifferences {
   readonly #list = new Int32Array(MAX_RECENT);
   #count = 0;

@@ -1,6 +1,6 @@
 /*
  * The parse of a deflate stream: all that its content does not say. With the content, it makes the stream bit for bit
- * (`deflate-writer.ts`), for any encoder. It has two parts, both sequences of bytes.
+ * (`expansion/deflate-writer.ts`), for any encoder. It has two parts, both sequences of bytes.
  *
  *   tokens   0 n          n literals, 1 to 255
  *            0 0 0 d d    a match of 257 bytes

@@ -1,6 +1,6 @@
 import { type Bytes, readExactly, type Scratch } from '../bytes/bytes.ts';
+import { merged } from '../bytes/range.ts';
 import { PieceWriter } from '../format/piece.ts';
-import { merged } from '../matching/references.ts';
 
 const PIECE_BYTES = 256 * 1024;
 

@@ -1,9 +1,10 @@
 import type { Bytes } from '../bytes/bytes.ts';
+import { merged, type Range } from '../bytes/range.ts';
 import { DeflateTooLong } from '../deflate/parse.ts';
 import { type ExpansionOptions, unexpanded } from '../expansion/expansion.ts';
 import { expandAt } from '../expansion/gzip.ts';
 import type { Match } from '../matching/matches.ts';
-import { merged, type Range, type References } from '../matching/references.ts';
+import type { References } from '../matching/references.ts';
 import { findStreams } from './find-streams.ts';
 
 /** How far before what differs a stream is searched. */

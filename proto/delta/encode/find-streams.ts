@@ -1,8 +1,8 @@
 import { type Bytes, readUpTo } from '../bytes/bytes.ts';
+import { lengthOf, type Range } from '../bytes/range.ts';
 import { Inflater } from '../deflate/inflate.ts';
 import { DeflateInvalid } from '../deflate/parse.ts';
 import { gzipHeaderLength } from '../expansion/gzip-header.ts';
-import { lengthOf, type Range } from '../matching/references.ts';
 
 /** Content of a stream that is worth to be expanded, in bytes. */
 const MIN_CONTENT = 1_024;

@@ -1,10 +1,10 @@
 import type { Pieces } from '../bytes/bytes.ts';
-import { DeflateWriter, Output } from '../deflate/deflate-writer.ts';
 import { DeflateInvalid } from '../deflate/parse.ts';
 import type { BlockReader } from '../deflate/parse-reader.ts';
 import { NumberReader } from '../format/number-reader.ts';
 import type { ContentWindow } from '../tokens/content-window.ts';
 import type { TokenDecoder } from '../tokens/decode-tokens.ts';
+import { DeflateWriter, Output } from './deflate-writer.ts';
 import { type Segment, segmentOf } from './segments.ts';
 
 /** An expansion that is read in order. */

@@ -1,5 +1,5 @@
 import type { Bytes } from '../bytes/bytes.ts';
-import { lengthOf, type Range } from '../matching/references.ts';
+import { lengthOf, type Range } from '../bytes/range.ts';
 
 /** Of a dictionary with tables: RFC 8878, 5. */
 const DICTIONARY_MAGIC = [0x37, 0xa4, 0x30, 0xec];

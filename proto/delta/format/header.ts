@@ -11,7 +11,7 @@ const MAX_HEADER_BYTES = 1_024;
 
 /**
  * In the order of their sections: places of embedded streams in the base's content; of the expansion of the content,
- * then of that of the stored bytes: the alignment with that of the base, and what is new of each of its streams; at last
+ * then of that of the stored bytes, the alignment with that of the base, and what is new of each of its streams; then
  * the content, by its differences from what it is aligned with.
  */
 export const STREAMS = [

@@ -1,6 +1,6 @@
 import { type ByteSink, type Bytes, readExactly, readUpTo } from '../bytes/bytes.ts';
+import { lengthOf, type Range } from '../bytes/range.ts';
 import { readVarint, writeVarint } from '../bytes/varint.ts';
-import { lengthOf, type Range } from '../matching/references.ts';
 import { compressAlone, decompressAlone } from './brotli.ts';
 import { Dictionary } from './dictionary.ts';
 import { DeltaInvalid } from './invalid.ts';

@@ -1,5 +1,5 @@
 import type { Bytes, Pieces } from '../bytes/bytes.ts';
-import { lengthOf } from '../matching/references.ts';
+import { lengthOf } from '../bytes/range.ts';
 import type { Dictionary } from './dictionary.ts';
 import { DeltaInvalid } from './invalid.ts';
 import { PieceReader, readHead } from './piece.ts';

@@ -1,7 +1,8 @@
 import { type Bytes, readExactly } from '../bytes/bytes.ts';
+import { lengthOf, merged, type Range } from '../bytes/range.ts';
 import type { Region } from '../format/regions.ts';
 import type { Match } from './matches.ts';
-import { lengthOf, merged, type Range, type References } from './references.ts';
+import type { References } from './references.ts';
 import { WindowAligner } from './window-aligner.ts';
 
 /** New content that is aligned at once, and what it is aligned with, in bytes. */

@@ -1,6 +1,5 @@
+import { merged, type Range } from '../bytes/range.ts';
 import type { Match } from './matches.ts';
-
-export type Range = { start: number; end: number };
 
 /** Bytes around what is expected to resemble a range: these, and four times its length. */
 const MARGIN_BYTES = 32 * 1024;
@@ -53,19 +52,3 @@ export class References {
     return low;
   }
 }
-
-/** In order, without overlaps, within `size`. */
-export function merged(ranges: readonly Range[], size: number): Range[] {
-  const result: Range[] = [];
-  for (const { start, end } of [...ranges].sort((one, other) => one.start - other.start)) {
-    const range = { start: Math.max(0, start), end: Math.min(size, end) };
-    const last = result.at(-1);
-    if (range.end <= range.start) continue;
-    if (last && range.start <= last.end) last.end = Math.max(last.end, range.end);
-    else result.push(range);
-  }
-  return result;
-}
-
-export const lengthOf = (ranges: readonly Range[]): number =>
-  ranges.reduce((sum, { start, end }) => sum + end - start, 0);

@@ -1,11 +1,11 @@
-import { type ByteSink, piecesAsTaken } from '../bytes/bytes.ts';
+import { type ByteSink, type Bytes, piecesAsTaken } from '../bytes/bytes.ts';
 import { writeVarint } from '../bytes/varint.ts';
 import { MAX_MATCH, MIN_MATCH } from '../deflate/symbols.ts';
-import type { Expansion } from '../expansion/expansion.ts';
 import type { Region } from '../format/regions.ts';
 import { ContentWindow } from './content-window.ts';
 import { Miss } from './miss.ts';
 import { TokenPrediction } from './prediction.ts';
+import type { TokenPlaces } from './token-places.ts';
 import { TokenReader } from './token-reader.ts';
 
 /** What is written of tokens: how many are as predicted before each that is not, and of that its `Miss`. */
@@ -13,10 +13,13 @@ export type TokenSinks = Record<'hits' | 'misses' | 'lengths' | 'near' | 'far', 
 
 const MAX_NUMBER_BYTES = 8;
 
-/** Writes the tokens of an expansion, as far as those of the base do not predict them. */
+/** Content, and the parse of the deflate streams that it is in. */
+export type ParsedContent = { content: Bytes; tokens: Bytes; places: TokenPlaces };
+
+/** Writes the tokens, as far as those of the base do not predict them. */
 export function encodeTokens(
-  after: Expansion,
-  before: Expansion,
+  after: ParsedContent,
+  before: Omit<ParsedContent, 'content'>,
   regions: Iterable<Region>,
   sinks: TokenSinks,
 ): void {

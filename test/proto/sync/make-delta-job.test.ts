@@ -1,5 +1,6 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { makeJobFor } from '#proto/sync/make-delta-job.ts';
 
 /** Of which bases a delta is made: those that were not tried in vain. */
@@ -9,7 +10,7 @@ const names = ['a', 'b', 'c', 'd', 'e'];
 const bases = names.map((digest) => ({ digest, size: MIB, repositories: ['app'] }));
 const candidates = (...refused: string[][]) => {
   const target = { repository: 'app', to: 'x', toSize: MIB, reason: 'asked' as const };
-  const pairs = refused.map((from) => ({ to: 'x', from, format: 1, reason: 'poor' as const }));
+  const pairs = refused.map((from) => ({ to: 'x', from, format: DELTA_FORMAT, reason: 'poor' as const }));
   const images = { layers: ['x'], held: [names] };
   return makeJobFor(target, images, { bases, refused: pairs }, () => true)?.candidates.toSorted();
 };

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { Audit } from '../../../services/storage/audit/audit.ts';
 import { BlobStore } from '../../../services/storage/content/blob-store.ts';
@@ -108,7 +109,7 @@ class World implements AsyncDisposable {
   /** A held transfer of a delta with these bytes in it, and the query that commits it. */
   async transferredDelta(to: string, bytes: Uint8Array) {
     const [digest, size] = [digestOf(bytes), bytes.byteLength];
-    const delta = { to, toSize: 1, from: [to], format: 1, kind: 'raw' as const, cpuMs: 0 };
+    const delta = { to, toSize: 1, from: [to], format: DELTA_FORMAT, kind: 'raw' as const, cpuMs: 0 };
     const { id, claim, path } = await this.ingests.claimTransfer({ digest, size, by: 'a', delta });
     await writeFile(join(this.data, path, 'data'), bytes);
     return { id, claim, digest, delta };

@@ -4,6 +4,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { locateBlob } from '#proto/content/blobs.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { deltaFailed, deltaJob, deltaMade } from '#proto/sync/delta-jobs.ts';
 import { Client, digestOf } from '../../storage/rig.ts';
@@ -49,7 +50,13 @@ test('a delta that a child pushed does not wait for deltas that are made', async
   await bus.submit(deltaJob.make, { ...job, candidates: [from] });
   await until(async () => (await workers()).length === 1, 'the syncer makes a delta');
   const about = { to: digestOf(Buffer.from('absent')), toSize: 1, from: [from], cpuMs: 0 };
-  const delta = { ...about, format: 1, kind: 'raw' as const, digest: digestOf(Buffer.from('none')), size: 1 };
+  const delta = {
+    ...about,
+    format: DELTA_FORMAT,
+    kind: 'raw' as const,
+    digest: digestOf(Buffer.from('none')),
+    size: 1,
+  };
   await bus.submit(deltaJob.apply, { kind: 'apply', repository: app, delta });
   await until(() => failed.length > 0);
   assert.deepEqual(failed, ['apply blob-unknown']);

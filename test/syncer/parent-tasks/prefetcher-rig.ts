@@ -6,6 +6,7 @@ import { ARRIVING_PATH, type ArrivingBlob, type ArrivingDelta } from '#proto/con
 import { missingBlobs } from '#proto/content/blobs.ts';
 import type { DeltaMode } from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { TransferCounters } from '../../../services/syncer/counters/transfer-counters.ts';
@@ -114,7 +115,7 @@ export function deltaOf(repository: string, bases: string[], isRight = true) {
     to: digest,
     toSize: content.length,
     from: bases,
-    format: 1,
+    format: DELTA_FORMAT,
     kind: 'raw' as const,
     cpuMs: 1,
   };

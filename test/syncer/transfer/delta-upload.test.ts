@@ -6,6 +6,7 @@ import { locateBlob } from '#proto/content/blobs.ts';
 import { type HeldDelta, refuseDelta } from '#proto/content/deltas.ts';
 import { claimTransfer, commitBlob } from '#proto/content/ingests.ts';
 import type { Static } from '#proto/contract/schema.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { DELTAS_PATH } from '#proto/sync/delta-exchange.ts';
 import { type DeltaJob, deltaApplied } from '#proto/sync/delta-jobs.ts';
 import { getSession, storeSession } from '#proto/sync/outgoing.ts';
@@ -184,7 +185,7 @@ test('a delta that the parent can not apply, or not in time, is followed by the 
 
 test('a delta that was deleted here is not needed', async () => {
   const { to, delta } = await updated('app/f');
-  await layer.syncer.call(refuseDelta, { to, from: delta.from, format: 1, reason: 'wrong' });
+  await layer.syncer.call(refuseDelta, { to, from: delta.from, format: DELTA_FORMAT, reason: 'wrong' });
   const { bytes, requests } = await upload('app/f', to, delta);
   assert.equal(await hasTarget('app/f', to), true);
   assert.equal(bytes, SIZE);

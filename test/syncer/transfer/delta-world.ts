@@ -5,6 +5,7 @@ import { missingBlobs } from '#proto/content/blobs.ts';
 import type { HeldDelta } from '#proto/content/deltas.ts';
 import { type Claim, claimTransfer, releaseClaim } from '#proto/content/ingests.ts';
 import type { Fault } from '#proto/contract/fault.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import type { MadeBy } from '#proto/volume/chunk-log.ts';
 import { TransferCounters } from '../../../services/syncer/counters/transfer-counters.ts';
@@ -58,7 +59,7 @@ export class DeltaWorld implements AsyncDisposable {
 
   private constructor(rig: Rig) {
     this.rig = rig;
-    const record = { to: digestOf(this.target) as Digest, toSize: this.target.length, format: 1 };
+    const record = { to: digestOf(this.target) as Digest, toSize: this.target.length, format: DELTA_FORMAT };
     const from = [`sha256:${'b'.repeat(64)}`];
     const own = { digest: digestOf(this.bytes) as Digest, size: this.bytes.length };
     this.delta = { ...record, from, kind: 'raw', cpuMs: 5, ...own };

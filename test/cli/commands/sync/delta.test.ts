@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { Bus } from '#proto/bus/bus.ts';
 import { refuseDelta } from '#proto/content/deltas.ts';
 import { claimTransfer, commitBlob } from '#proto/content/ingests.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { deltaApplied } from '#proto/sync/delta-jobs.ts';
 import { transferFinished } from '#proto/sync/transfers.ts';
@@ -36,7 +37,7 @@ test('an image is shown with the deltas that are kept to its layers, and how eac
   await using syncer = await syncerBus(layer);
   const bytes = randomBytes(400);
   const digest = digestOf(bytes);
-  const pair = { from: [from.digest], format: 1 };
+  const pair = { from: [from.digest], format: DELTA_FORMAT };
   const delta = { ...pair, to: to.digest, toSize: to.size, kind: 'gzip' as const, cpuMs: 1_234 };
   const wanted = { repository: 'line/web', digest, size: bytes.length, by: 's' };
   const claim = await syncer.call(claimTransfer, { ...wanted, delta });

@@ -4,6 +4,7 @@ import { json } from 'node:stream/consumers';
 import { test } from 'node:test';
 import type { HeldDelta } from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { RepositoryNames } from '#proto/oci/repository-names.ts';
 import { DELTAS_PATH, type DeltaAnswer } from '#proto/sync/delta-exchange.ts';
 import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
@@ -19,7 +20,7 @@ const held: HeldDelta = {
   to: TO,
   toSize: 1_000_000,
   from: [BASE],
-  format: 1,
+  format: DELTA_FORMAT,
   kind: 'gzip',
   cpuMs: 10,
   digest: DELTA,
@@ -55,7 +56,9 @@ test('the question has the names of the parent, and the answer says which delta 
     response.end(JSON.stringify(delta()));
   });
   assert.deepEqual(await parent.deltas.ask(question, signal), new Map([[TO, held]]));
-  assert.deepEqual(asked, [['POST', DELTAS_PATH, { ...question, repository: 'plant/app', formats: [1] }]]);
+  assert.deepEqual(asked, [
+    ['POST', DELTAS_PATH, { ...question, repository: 'plant/app', formats: [DELTA_FORMAT] }],
+  ]);
 });
 
 test('deltas are offered by a parent that announces a format that is known here', async () => {
@@ -127,7 +130,7 @@ test('the parent says of what a pushed delta may be made', async () => {
     response.end(JSON.stringify(answer));
   });
   assert.deepEqual(await parent.deltas.bases(question, signal), answer);
-  const body = { ...question, repository: 'plant/app', formats: [1] };
+  const body = { ...question, repository: 'plant/app', formats: [DELTA_FORMAT] };
   assert.deepEqual(asked, [['POST', `${DELTAS_PATH}/bases`, body]]);
 });
 

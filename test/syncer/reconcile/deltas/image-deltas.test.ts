@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { RefusedDelta } from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import type { DeltaOffers } from '../../../../services/syncer/link/terrace/parent-deltas.ts';
 import type { ImageDeltas } from '../../../../services/syncer/reconcile/deltas/image-deltas.ts';
@@ -197,7 +198,7 @@ test('a delta that an earlier transfer brought is used without a question, and o
   const elsewhere = await deltasOf(layer, offers, { kept: { deltas: [lacking], refused: [] } });
   assert.deepEqual(await answersOf(elsewhere, image), [[OTHER, delta]]);
   assert.equal(asked.length, 1);
-  const refused: RefusedDelta[] = [{ to: OTHER, from, format: 1, reason: 'wrong' }];
+  const refused: RefusedDelta[] = [{ to: OTHER, from, format: DELTA_FORMAT, reason: 'wrong' }];
   const wrong = await deltasOf(layer, offers, { kept: { deltas: [], refused } });
   assert.deepEqual(await answersOf(wrong, image), [[OTHER, undefined]]);
 });

@@ -1,4 +1,5 @@
 import { type HeldDelta, listDeltas, type RefusedDelta } from '#proto/content/deltas.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
 import { DeltaPace } from '../../../../services/syncer/delta/delta-pace.ts';
@@ -40,7 +41,7 @@ export function parentWith(...answers: ((digest: string) => OfferedDelta)[]) {
 }
 
 export const deltaTo = (to: string, from: string[], size = 1_000): HeldDelta => ({
-  ...{ to, toSize: MB, from, format: 1, kind: 'gzip' },
+  ...{ to, toSize: MB, from, format: DELTA_FORMAT, kind: 'gzip' },
   ...{ cpuMs: 100, digest: DELTA, size },
 });
 

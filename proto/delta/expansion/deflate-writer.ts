@@ -1,10 +1,8 @@
-import type { ContentWindow } from '../tokens/content-window.ts';
-import type { TokenDecoder } from '../tokens/decode-tokens.ts';
-import { BlockType, type CodeLengths, readDynamicHeader } from './block-header.ts';
-import { codesOf } from './huffman.ts';
-import { DeflateInvalid } from './parse.ts';
-import type { BlockReader } from './parse-reader.ts';
-import type { BlockRecord } from './parse-writer.ts';
+import { BlockType, type CodeLengths, readDynamicHeader } from '../deflate/block-header.ts';
+import { codesOf } from '../deflate/huffman.ts';
+import { DeflateInvalid } from '../deflate/parse.ts';
+import type { BlockReader } from '../deflate/parse-reader.ts';
+import type { BlockRecord } from '../deflate/parse-writer.ts';
 import {
   DISTANCE_BASE,
   DISTANCE_BITS,
@@ -16,7 +14,9 @@ import {
   LENGTH_BASE,
   LENGTH_BITS,
   LENGTH_SYMBOL,
-} from './symbols.ts';
+} from '../deflate/symbols.ts';
+import type { ContentWindow } from '../tokens/content-window.ts';
+import type { TokenDecoder } from '../tokens/decode-tokens.ts';
 
 const BUFFER_BYTES = 256 * 1024;
 /** Space that is kept for what is written at once: a symbol with its extra bits, or the header of a block. */
@@ -44,7 +44,7 @@ export class Output {
   }
 }
 
-/** Makes deflate streams from their content and their parse, see `parse.ts`. It never searches for a match. */
+/** Makes deflate streams from their content and their parse, see `deflate/parse.ts`. It never searches for a match. */
 export class DeflateWriter {
   readonly #window: ContentWindow;
   readonly #tokens: TokenDecoder;

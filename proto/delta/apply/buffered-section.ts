@@ -1,6 +1,6 @@
 import type { Bytes } from '../bytes/bytes.ts';
-import { DeltaInvalid } from './invalid.ts';
-import type { SectionReader } from './section.ts';
+import { DeltaInvalid } from '../format/invalid.ts';
+import type { SectionReader } from '../format/section.ts';
 
 /** Reads a section from the begin to the end, with a window of what was read last. */
 export class BufferedSection implements Bytes {
