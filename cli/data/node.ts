@@ -3,15 +3,12 @@ import { join } from 'node:path';
 
 /**
  * Node's flags and environment: as little memory as costs no speed. Keep `cli/terrace` and docker-compose.yml in step.
+ * A flag that changes what V8 compiles is not among them: Node would compile its own modules at each start.
  */
 
 export const NODE_FLAGS = [
   // Services retain little and stream much: a small young generation saves 10 MB each.
   '--max-semi-space-size=2',
-  // WebAssembly (undici's parser, the type stripper) without the optimizing compiler: saves 10 MB, and starts sooner.
-  '--liftoff-only',
-  // services/process/run.ts collects once the process is idle, to release the memory that only the start needed.
-  '--expose-gc',
 ];
 
 /** Node's compile cache: a process starts in a quarter of the time, and never loads the type stripper. */

@@ -11,6 +11,7 @@ import { safeJson } from '#proto/contract/terminal-text.ts';
 import type { ServiceName } from '#proto/contract/users.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
 import { setAddressTimeout } from '#proto/process/address-timeout.ts';
+import { releaseMemory } from '#proto/process/release-memory.ts';
 import { EXIT_UNUSABLE, stopMsOf, type Unrecoverable } from '#proto/process/supervision.ts';
 import { version } from '#proto/process/version.ts';
 import { alive, HEARTBEAT_MS, type ServiceStatus, serviceStatus } from '#proto/status/status.ts';
@@ -260,9 +261,6 @@ function beat(
 
 /** Returns the memory that a start or a burst of work needed to the system as soon as the process is idle. */
 function releaseMemoryWhenIdle(): void {
-  // Defined only if Node runs with --expose-gc.
-  const { gc } = globalThis;
-  if (!gc) return;
   let wasBusy = true;
   let last = process.cpuUsage();
   setInterval(() => {
@@ -270,7 +268,7 @@ function releaseMemoryWhenIdle(): void {
     const { user, system } = process.cpuUsage(last);
     const isBusy = (user + system) / 1_000 >= IDLE.share * IDLE.ms;
     last = process.cpuUsage();
-    if (!isBusy && wasBusy) gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+    if (!isBusy && wasBusy) releaseMemory();
     wasBusy = isBusy;
   }, IDLE.ms).unref();
 }

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { files } from '#proto/document/files.ts';
+import { releaseMemory } from '#proto/process/release-memory.ts';
 import { dataFolder, makeFolders } from '../../data/data-folder.ts';
 import { dataOption } from '../../data/data-option.ts';
 import { environmentOf, withoutSecrets } from '../../input/environment-defaults.ts';
@@ -103,9 +104,7 @@ async function serve({ layer, signal, outlets, greeting, manager }: Serving): Pr
     const [status = ''] = text.split(';');
     void manager?.ready(status).then(() => manager.keepAlive(status, signal));
     // From here on this process only supervises: release the memory that the start needed.
-    setTimeout(() => {
-      globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
-    }, RELEASE_MS).unref();
+    setTimeout(releaseMemory, RELEASE_MS).unref();
   } catch (error) {
     if (!signal.aborted) throw error;
   }

@@ -10,7 +10,7 @@ import { type Order, REPORT_FD, type Report, type Task } from '../worker/task.ts
 
 const MAIN = join(import.meta.dirname, '../worker/main.ts');
 /** Max size of the heap of JavaScript, in MB: what the codec reads and compresses is outside of it. */
-const FLAGS = ['--max-old-space-size=128', '--max-semi-space-size=2', '--liftoff-only'];
+const FLAGS = ['--max-old-space-size=128', '--max-semi-space-size=2'];
 /** Time that the process has to report that its time is over, in ms. */
 const REPORT_MS = 5_000;
 const MAX_LOGGED = 4_000;
