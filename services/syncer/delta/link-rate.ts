@@ -11,6 +11,8 @@ const MEASURED_BYTES = 1024 * 1024;
 /** Until one has ended, the rate is known with `MEASURED_BYTES`, or after this time with this number of bytes. */
 const FIRST_MS = 3_000;
 const FIRST_BYTES = 64 * 1024;
+/** Time of an interval without `INTERVAL_BYTES` after which the link is slower than before: reports take seconds. */
+const SLOWER_MS = 4_000;
 /** Max time without an event of a transfer, in ms: its last one was lost. */
 const MAX_SILENCE_MS = 30_000;
 
@@ -47,7 +49,7 @@ export class LinkRate {
   /** In bytes/s; undefined before the first measurement. */
   get bytesPerS(): number | undefined {
     if (this.#measured === undefined) return this.#isKnown ? this.#current : this.#inherited;
-    if (this.#ms < INTERVAL_MS) return this.#measured;
+    if (this.#ms < SLOWER_MS || this.#bytes === 0) return this.#measured;
     // At the measured rate, the interval would have ended.
     return Math.min(this.#measured, ((this.#bytes + INTERVAL_BYTES) * 1_000) / this.#ms);
   }

@@ -121,7 +121,8 @@ test('that a link has become slow is known before an interval ends', () => {
   clock.now = 5_000;
   rate.ended(blob('1', 1_000 * MIB), { complete: true });
   rate.started(blob('2', 1_000 * MIB), 0);
-  for (let second = 1; second <= 3; second += 1) {
+  for (let second = 1; second <= 4; second += 1) {
+    assert.equal(rate.bytesPerS, 200 * MIB, 'much may have crossed that was not reported');
     clock.now += 1_000;
     rate.reached(blob('2', 1_000 * MIB), second * 50_000);
   }
