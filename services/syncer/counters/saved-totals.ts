@@ -10,7 +10,8 @@ export class SavedTotals {
   /** What of this process is in the totals. */
   #added: Savings | undefined;
   #latest: Savings | undefined;
-  #adding: Promise<void> | undefined;
+  #adding = Promise.resolve();
+  #isAdding = false;
   /** There were no totals when this process first asked. */
   #areAbsent = false;
 
@@ -21,23 +22,33 @@ export class SavedTotals {
   /** @param savings of this process, since its start @throws Fault `unavailable`; they are added with the next ones */
   add(savings: Savings): Promise<void> {
     this.#latest = savings;
-    this.#adding ??= this.#add().finally(() => {
-      this.#adding = undefined;
-    });
+    if (!this.#isAdding && this.#hasMore) this.#adding = this.#add();
     return this.#adding;
   }
 
+  get #hasMore(): boolean {
+    const savings = this.#latest;
+    return (
+      savings !== undefined && !isSame(savings, this.#added) && !(this.#areAbsent && !hasWorked(savings))
+    );
+  }
+
   async #add(): Promise<void> {
-    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
-      const savings = this.#latest;
-      if (!savings || isSame(savings, this.#added) || (this.#areAbsent && !hasWorked(savings))) return;
-      const current = await this.#bus.get(savedTotals, SAVINGS_KEY);
-      this.#areAbsent = !current;
-      if (!current && !hasWorked(savings)) return;
-      // The totals may have been lost.
-      const totals = current ? sumOf(current.value, savings, this.#added) : withoutTime(savings);
-      const revision = await this.#bus.swap(savedTotals, SAVINGS_KEY, totals, current?.revision ?? 0);
-      if (revision !== undefined) this.#added = savings;
+    this.#isAdding = true;
+    try {
+      for (let attempt = 0; attempt < MAX_ATTEMPTS && this.#hasMore; attempt += 1) {
+        const savings = this.#latest as Savings;
+        const current = await this.#bus.get(savedTotals, SAVINGS_KEY);
+        this.#areAbsent = !current;
+        if (!current && !hasWorked(savings)) continue;
+        // The totals may have been lost.
+        const totals = current ? sumOf(current.value, savings, this.#added) : withoutTime(savings);
+        const revision = await this.#bus.swap(savedTotals, SAVINGS_KEY, totals, current?.revision ?? 0);
+        if (revision !== undefined) this.#added = savings;
+      }
+    } finally {
+      // In the same turn as the last check, so that no later report is left out.
+      this.#isAdding = false;
     }
   }
 }

@@ -64,3 +64,16 @@ test('what could not be added is added later', async () => {
   await totals.add(savings(1_000, 90, 710));
   assert.deepEqual(await kept(), savings(1_000, 90, 710));
 });
+
+test('what is reported while totals are written is added, too', async () => {
+  await bus.remove(savedTotals, SAVINGS_KEY);
+  const totals = new SavedTotals(bus);
+  const adding: Promise<void>[] = [];
+  for (let saved = 1; saved <= 200; saved += 1) {
+    adding.push(totals.add(savings(1_000, saved, 10)));
+    // Between any two steps of the writer.
+    for (let turn = 0; turn < saved % 7; turn += 1) await (turn % 3 === 0 ? bus.flush() : null);
+  }
+  await Promise.all(adding);
+  assert.equal((await kept())?.saved, 200);
+});
