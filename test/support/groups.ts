@@ -56,9 +56,16 @@ const folders: Record<string, string[]> = {
   'gateway-api': ['test/gateway/api/'],
   'gateway-children': ['test/gateway/children/'],
   'gateway-content': ['test/gateway/content/'],
+  'gateway-deltas': ['test/gateway/deltas/'],
   'gateway-http': ['test/gateway/http/', 'test/gateway/metrics/', 'test/gateway/page/', 'test/gateway/tls/'],
+  house: [
+    ...['boundaries', 'docs', 'durations', 'groups', 'loaded-at-start', 'patterns', 'style', 'units'].map(
+      (name) => `test/${name}.test.ts`,
+    ),
+  ],
   'storage-archive': ['test/storage/archive/', 'test/storage/exchange/', 'test/storage/images/'],
   'storage-content': ['test/storage/content/'],
+  'storage-deltas': ['test/storage/deltas/', 'test/storage/upgrade/'],
   'storage-records': [
     ...['test/storage/accounts/', 'test/storage/audit/', 'test/storage/history/', 'test/storage/leveldb/'],
     ...['test/storage/metadata/', 'test/storage/repositories/', 'test/storage/sync/'],
@@ -69,6 +76,10 @@ const folders: Record<string, string[]> = {
   'syncer-below': ['below', 'more-below', 'mounts', 'projects', 'referrers-below', 'renamed'].map(
     (start) => `test/syncer/parents/${start}`,
   ),
+  'syncer-deltas': [
+    'test/syncer/delta/',
+    ...['delta', 'small', 'upload-lease'].map((start) => `test/syncer/transfer/${start}`),
+  ],
   'syncer-layer': [
     ...[
       'clock',
