@@ -11,7 +11,7 @@ import type { PassTools } from '../context/pass-context.ts';
 import { layersOf } from './image-layers.ts';
 import { type ImageToPull, questionsOf } from './image-questions.ts';
 import { findKeptDeltas, isRefused } from './kept-deltas.ts';
-import { type FullBlob, LateDeltas } from './late-deltas.ts';
+import { type FullBlob, type FullBlobs, LateDeltas } from './late-deltas.ts';
 import { untilAnswered } from './until-answered.ts';
 
 /** Max questions about one image at a time. */
@@ -45,13 +45,10 @@ export class ImageDeltas implements Disposable {
   readonly #decisions = new Map<Digest, { promise: DeltaDecision; decide: (delta?: HeldDelta) => void }>();
   /** Blobs that were not worth a question: they may be crossing by now. */
   readonly #unasked = new Set<Digest>();
-  readonly #late: LateDeltas | undefined;
+  #late: LateDeltas | undefined;
 
   constructor(deps: ImageDeltasDeps) {
     this.#deps = deps;
-    const { offers } = deps;
-    if (offers?.areOffered && deps.configuration.delta.mode !== 'off')
-      this.#late = new LateDeltas({ ...deps, offers });
   }
 
   /** Begins to ask, where that is worth it. A blob that is not in the result is not asked for. */
@@ -66,7 +63,7 @@ export class ImageDeltas implements Disposable {
       const worth = new Set(worthAsking(configuration.delta.mode, this.#paceNow(), fresh));
       const unasked = fresh.filter((blob) => !worth.has(blob) && blob.size >= MIN_DELTA_TARGET_BYTES);
       for (const blob of fresh) if (!worth.has(blob)) this.#unasked.add(blob.digest);
-      this.#late?.add({
+      this.#watch({
         questions: () => questionsOf(this.#deps, { ...image, missing: unasked }),
         blobs: unasked,
         refused: [],
@@ -160,7 +157,7 @@ export class ImageDeltas implements Disposable {
       const isTaken = delta && this.#isTaken(delta) && !isRefused(refused, delta);
       if (isTaken) {
         // A prefetch may be pulling it in full.
-        this.#late?.add({ questions: async () => [], blobs: [{ ...blob, delta }], refused });
+        this.#watch({ questions: async () => [], blobs: [{ ...blob, delta }], refused });
         this.#decisions.get(blob.digest)?.decide(delta);
       } else full.push({ ...blob, delta });
     }
@@ -179,8 +176,16 @@ export class ImageDeltas implements Disposable {
 
   /** These blobs begin to cross the link in full. */
   #begin(question: AskedDeltas, blobs: readonly FullBlob[], refused: readonly RefusedDelta[]): void {
-    if (blobs.length > 0) this.#late?.add({ questions: async () => [question], blobs, refused });
+    this.#watch({ questions: async () => [question], blobs, refused });
     for (const { digest } of blobs) this.#decisions.get(digest)?.decide();
+  }
+
+  /** To be called before the transfers of these blobs begin. */
+  #watch(full: FullBlobs): void {
+    const { offers, configuration } = this.#deps;
+    if (!offers || configuration.delta.mode === 'off' || full.blobs.length === 0) return;
+    this.#late ??= new LateDeltas({ ...this.#deps, offers });
+    this.#late.add(full);
   }
 
   #leftMs({ wanted, begun, lastAt, savedMs = 0 }: Waiting, now = performance.now()): number {
