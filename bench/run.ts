@@ -105,6 +105,8 @@ const chosen = named.length > 0 ? named : Object.keys(subjects).filter((name) =>
 const unknown = chosen.find((name) => !(name in subjects));
 if (unknown) program.error(`bench: there is no subject ${unknown}, only ${Object.keys(subjects).join(', ')}`);
 
+// On a disk, unlike the folders of tests.
+process.env.TMPDIR ??= tmpdir();
 // The programs that the tests need, and the clients.
 globalSetup();
 const clients = Object.entries({ curl: 'curl', wrk: 'wrk', ab: 'apache2-utils' });
