@@ -58,6 +58,7 @@ const installing = (state: State, packages: string[], options = ''): string =>
       .map((line) => `'${line}'`)
       .join(' ')} > /etc/apt/sources.list && apt-get update && \\`,
     `  DEBIAN_FRONTEND=noninteractive apt-get install ${options} -y --no-install-recommends ${packages.join(' ')} && \\`,
-    '  rm -rf /var/lib/apt/lists/*',
+    // As in Debian's own images: packages are not kept.
+    '  apt-get clean && rm -rf /var/lib/apt/lists/*',
     '',
   ].join('\n');
