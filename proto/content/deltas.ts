@@ -12,7 +12,7 @@ import { BlobPlace } from './blobs.ts';
  */
 
 /** Min size of a blob that crosses the link as a delta, in bytes: a smaller one takes hardly more than a round trip. */
-export const MIN_DELTA_TARGET_BYTES = 256 * 1024;
+export const MIN_DELTA_TARGET_BYTES = 64 * 1024;
 /** Max bases of a delta. */
 export const MAX_BASES = 4;
 /** Max blobs in a question about deltas, and max digests that the asker holds. */
