@@ -2,7 +2,12 @@ import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { FastifyRequest } from 'fastify';
 import { repositoriesOfBlob } from '#proto/content/blobs.ts';
-import { findDeltas, type HeldDelta, type RefusedDelta } from '#proto/content/deltas.ts';
+import {
+  findDeltas,
+  type HeldDelta,
+  MIN_DELTA_TARGET_BYTES,
+  type RefusedDelta,
+} from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
@@ -133,9 +138,11 @@ test('a pair that was refused is not tried again; a more alike base is', async (
   deepEqual(await ask({ held: [[OTHER], [OLD]] }), MAKING);
 });
 
+const SMALL = MIN_DELTA_TARGET_BYTES - 1;
+
 test('there is no delta of small blobs, by their true size, nor of bases that are much smaller', async () => {
-  const { ask, calls, jobBus } = layer({ sizes: { [NEW]: 200_000 } });
-  deepEqual(await ask({ wanted: [{ digest: NEW, size: 200_000 }] }), PLAIN);
+  const { ask, calls, jobBus } = layer({ sizes: { [NEW]: SMALL } });
+  deepEqual(await ask({ wanted: [{ digest: NEW, size: SMALL }] }), PLAIN);
   deepEqual(calls, []);
   deepEqual(await ask(), PLAIN);
   deepEqual(await layer({ sizes: { [OLD]: 8_000 } }).ask(), PLAIN);

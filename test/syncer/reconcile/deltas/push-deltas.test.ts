@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
-import { MAX_WANTED } from '#proto/content/deltas.ts';
+import { MAX_WANTED, MIN_DELTA_TARGET_BYTES } from '#proto/content/deltas.ts';
 import type { BasesAnswer } from '#proto/sync/delta-exchange.ts';
 import type { DeltaJob } from '#proto/sync/delta-jobs.ts';
 import { DeltaPace } from '../../../../services/syncer/delta/delta-pace.ts';
@@ -121,7 +121,10 @@ test('a parent that makes no deltas is not asked, nor any for small blobs or wit
   assert.deepEqual(await decide(undefined, tree), []);
   const { deltas, asked } = parentWith({ held: [base, from] });
   assert.deepEqual(await decide(deltas, tree, { mode: 'off' }), []);
-  assert.deepEqual(await decide(deltas, { ...tree, missing: [{ digest: to, size: 100_000 }] }), []);
+  assert.deepEqual(
+    await decide(deltas, { ...tree, missing: [{ digest: to, size: MIN_DELTA_TARGET_BYTES - 1 }] }),
+    [],
+  );
   assert.deepEqual(await decide(deltas, { ...tree, missing: [{ digest: sha256('config'), size: MB }] }), []);
   assert.deepEqual(await decide(deltas, { ...tree, similar: () => [] }), [[to, undefined]]);
   assert.deepEqual(await decide(deltas, { ...tree, similar: () => [sha256('absent')] }), [[to, undefined]]);
