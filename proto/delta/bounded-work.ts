@@ -15,7 +15,7 @@ export type DeltaBounds = {
 };
 
 export type DeltaOptions = {
-  /** Makes scratch bytes. Each call makes up to 40 of them; they are not used once the call, and its delta, are. */
+  /** Makes scratch bytes. Each call makes up to 60 of them; they are not used once the call, and its delta, are. */
   scratch: () => Scratch;
   bounds: DeltaBounds;
   /** Polled every few milliseconds. An `AbortSignal` is one, if something else can abort it during the call. */

@@ -1,7 +1,7 @@
 import type { StateReader, StateWriter } from '#proto/bus/roles.ts';
 import { SAVINGS_KEY, type Savings, savedTotals } from '#proto/status/status.ts';
 
-/** Attempts to write before the next report is waited for: other syncers write, too. */
+/** Attempts to write that are lost to other syncers before the next report is waited for. */
 const MAX_ATTEMPTS = 5;
 
 /** Adds what this process saved to the totals of the layer, which outlive it. They begin with the first saved byte. */
@@ -36,15 +36,17 @@ export class SavedTotals {
   async #add(): Promise<void> {
     this.#isAdding = true;
     try {
-      for (let attempt = 0; attempt < MAX_ATTEMPTS && this.#hasMore; attempt += 1) {
+      for (let attempt = 0; attempt < MAX_ATTEMPTS && this.#hasMore; ) {
         const savings = this.#latest as Savings;
         const current = await this.#bus.get(savedTotals, SAVINGS_KEY);
         this.#areAbsent = !current;
+        // What is reported since then may have worked.
         if (!current && !hasWorked(savings)) continue;
         // The totals may have been lost.
         const totals = current ? sumOf(current.value, savings, this.#added) : withoutTime(savings);
         const revision = await this.#bus.swap(savedTotals, SAVINGS_KEY, totals, current?.revision ?? 0);
-        if (revision !== undefined) this.#added = savings;
+        if (revision === undefined) attempt += 1;
+        else this.#added = savings;
       }
     } finally {
       // In the same turn as the last check, so that no later report is left out.

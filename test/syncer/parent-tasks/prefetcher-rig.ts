@@ -137,7 +137,7 @@ export function follow(
       ...configurationWith({ repositories: ['app/*'], delta: { mode } }),
       parent: { url: 'http://parent' },
     }),
-    clients: async () => ({ arriving, deltas: new ParentDeltas(link, { deltas: [1] }) }),
+    clients: async () => ({ arriving, deltas: new ParentDeltas(link, { deltas: [DELTA_FORMAT] }) }),
     bandwidth: UNLIMITED as never,
   };
   const { promise: passEnded, resolve: endPass } = Promise.withResolvers<void>();

@@ -37,7 +37,7 @@ const delta = (changes: Partial<HeldDelta> = {}): DeltaAnswer => ({
   deltas: [{ to: TO, state: 'delta', delta: { ...held, ...changes } }],
 });
 
-async function serving(listener: RequestListener, deltas = [1]) {
+async function serving(listener: RequestListener, deltas = [DELTA_FORMAT]) {
   const server = await serveHttp(listener);
   const link = new ParentLink({ url: server.url });
   return {
@@ -64,8 +64,8 @@ test('the question has the names of the parent, and the answer says which delta 
 test('deltas are offered by a parent that announces a format that is known here', async () => {
   for (const [formats, isOffered] of [
     [[], false],
-    [[2], false],
-    [[2, 1], true],
+    [[DELTA_FORMAT + 1], false],
+    [[DELTA_FORMAT + 1, DELTA_FORMAT], true],
   ] as const) {
     await using parent = await serving((_, response) => void response.end(), [...formats]);
     assert.equal(parent.deltas.areOffered, isOffered);
@@ -95,7 +95,7 @@ test('a delta that can not make the blob of what is here counts as none', () => 
     { to: OTHER },
     { toSize: 999_999 },
     { size: 1_000_000 },
-    { format: 2 },
+    { format: DELTA_FORMAT + 1 },
     { from: [BASE, OTHER] },
     { digest: TO },
   ];

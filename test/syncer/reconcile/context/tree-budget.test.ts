@@ -258,6 +258,7 @@ async function pulled(
       },
     },
     volume,
+    configuration: { delta: { mode: 'off' } },
     parent: parent.client,
     signal,
     transferJobs: { download: async () => {} },
