@@ -73,7 +73,7 @@ export function apply(delta: Bytes, base: Expansion, sink: ByteSink, options: Ex
     }
     const window = new ContentWindow(content);
     used.unshift(() => window.ahead(1) > 0);
-    const tokens = new TokenDecoder(window, new TokenPrediction(window, of, regions), part);
+    const tokens = new TokenDecoder(window, new TokenPrediction(window, of, regions, options.poll), part);
     used.push(() => tokens.isLeft);
     return new Contraction({ window, tokens, segments: part.segments, blocks });
   };

@@ -51,6 +51,8 @@ export class Inflater {
   #next = 0;
   #unwritten = 0;
   #written = 0;
+  /** Place of the stream. */
+  #begin = 0;
 
   constructor(source: Bytes, sinks: InflateSinks) {
     this.#input = new BitInput(source);
@@ -63,6 +65,11 @@ export class Inflater {
     return this.#parse.tokensAt;
   }
 
+  /** Work of the last stream, also of one that is damaged: bytes read of it, and made but not written. */
+  get effort(): number {
+    return this.#input.at - this.#begin + this.#next - this.#unwritten;
+  }
+
   /**
    * Inflates the stream at `at`.
    * @param maxLength of its content, in bytes
@@ -71,6 +78,7 @@ export class Inflater {
   inflate(at: number, maxLength: number): Inflated {
     const input = this.#input;
     input.moveTo(at);
+    this.#begin = at;
     this.#next = 0;
     this.#unwritten = 0;
     const before = this.#written;

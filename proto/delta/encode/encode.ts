@@ -54,7 +54,7 @@ export function encode(
   const aligned = (name: 'alignment' | 'innerAlignment', from: Bytes, to: Bytes, found: Found) => {
     const list = options.scratch();
     const writer = new RegionWriter(list);
-    for (const region of align(from, to, found)) writer.add(region);
+    for (const region of align(from, to, found, options.poll)) writer.add(region);
     writer.end();
     for (const piece of piecesOf(list, 0, list.size)) writers[name].append(piece);
     return () => readRegions(piecesAsTaken(list));
@@ -64,13 +64,19 @@ export function encode(
     writeByPlace(of.blocks, from.blocks, sections[names.blocks]);
     for (const stream of ['segments', 'blocks'] as const) lengths[names[stream]] = of[stream].size;
     const { hits, misses, lengths: list, near, far } = names;
-    encodeTokens(of, from, regions, {
-      hits: writers[hits],
-      misses: writers[misses],
-      lengths: writers[list],
-      near: writers[near],
-      far: writers[far],
-    });
+    encodeTokens(
+      of,
+      from,
+      regions,
+      {
+        hits: writers[hits],
+        misses: writers[misses],
+        lengths: writers[list],
+        near: writers[near],
+        far: writers[far],
+      },
+      options.poll,
+    );
   };
   writers.embedded.append(writePlaces(inner.isExpanded ? embedded.before : []));
   const hasTokens = after.tokens.size > 0;

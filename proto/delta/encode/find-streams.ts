@@ -1,4 +1,4 @@
-import { type Bytes, readUpTo } from '../bytes/bytes.ts';
+import { type Bytes, bytesOf, readUpTo } from '../bytes/bytes.ts';
 import { lengthOf, type Range } from '../bytes/range.ts';
 import { Inflater } from '../deflate/inflate.ts';
 import { DeflateInvalid } from '../deflate/parse.ts';
@@ -17,6 +17,8 @@ const SPARE_BYTES = 64 * 1024 * 1024;
 const SIGNATURE_BYTES = 4;
 const ZIP_HEADER_BYTES = 30;
 const ZIP_DEFLATE = 8;
+/** A longer header, with its names, is not looked for. */
+const GZIP_HEADER_BYTES = 512;
 
 /** Takes everything, and keeps nothing. */
 class Counter {
@@ -53,7 +55,7 @@ export function findStreams(content: Bytes, ranges: readonly Range[], poll: () =
       const before = inflated.size;
       const stop = endOf(inflater, at);
       if (stop === undefined) {
-        spare -= TRY_BYTES + inflated.size - before;
+        spare -= TRY_BYTES + inflated.size - before + inflater.effort;
         continue;
       }
       streams.push({ start: at, end: stop });
@@ -94,7 +96,7 @@ function dataAt(content: Bytes, at: number, bytes: Uint8Array, index: number): n
     }
     case 0x1f: {
       if (bytes[index + 1] !== 0x8b) return undefined;
-      const length = gzipHeaderLength(content, at);
+      const length = gzipHeaderLength(bytesOf(readUpTo(content, at, GZIP_HEADER_BYTES)), 0);
       return length === undefined ? undefined : at + length;
     }
     case 0x50: {

@@ -26,6 +26,9 @@ export type ExpansionOptions = {
   poll: () => void;
 };
 
+/** Bound of the memory that lists of streams need. */
+const MAX_STREAMS = 2 ** 20;
+
 /** Expands bytes from the first to the last. */
 export class Expander {
   readonly #source: Bytes;
@@ -71,6 +74,7 @@ export class Expander {
     this.#start = start;
     const { end, length } = this.#inflater.inflate(at, this.#maxLength - start);
     const { streams } = this.#places;
+    if (streams.start.length === MAX_STREAMS) throw new DeflateTooLong('there are too many streams');
     if (length > 0) {
       streams.start.push(start);
       streams.end.push(start + length);

@@ -22,6 +22,7 @@ export function expandBlob(
   source: Bytes,
   options: ExpansionOptions,
 ): { isGzip: boolean; expansion: Expansion } {
+  if (source.size > options.maxLength) throw new DeflateTooLong('the content is too long');
   if (gzipHeaderLength(source, 0) === undefined) return { isGzip: false, expansion: unexpanded(source) };
   try {
     return { isGzip: true, expansion: expandGzip(source, options) };

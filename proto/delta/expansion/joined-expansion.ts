@@ -6,6 +6,8 @@ type Streams = Omit<Expansion, 'places'>;
 
 /** What several bases have, one behind the other. */
 export function joinedExpansion(expansions: readonly Expansion[]): Expansion {
+  const [only] = expansions;
+  if (only && expansions.length === 1) return only;
   const of = (name: keyof Streams): Bytes => joined(expansions.map((expansion) => expansion[name]));
   const places = noPlaces();
   let [inContent, inTokens] = [0, 0];

@@ -11,6 +11,7 @@ export class Dictionary {
   #buffer = new Uint8Array();
 
   of(base: Bytes, references: readonly Range[]): Uint8Array {
+    if (references.length === 0) return new Uint8Array();
     // One byte before it, which is only used if the content would be taken for a dictionary with tables.
     const size = 1 + lengthOf(references);
     if (this.#buffer.length < size) this.#buffer = new Uint8Array(Math.max(size, MIN_BUFFER_BYTES));

@@ -124,10 +124,10 @@ export class PieceReader {
     }
     const frame = readExactly(this.#section, frameAt, frameLength);
     if (kind === Frame.raw) return frame;
+    // Reading the base may fail for reasons that are no fault of the delta.
+    const dictionary = kind === Frame.zstd ? this.#dictionary.of(this.#base, references) : undefined;
     const content = contentOf(() =>
-      kind === Frame.brotli
-        ? decompressAlone(frame, length)
-        : decompress(frame, this.#dictionary.of(this.#base, references), length),
+      dictionary ? decompress(frame, dictionary, length) : decompressAlone(frame, length),
     );
     if (content.length !== length) throw new DeltaInvalid('a piece has another length');
     return content;

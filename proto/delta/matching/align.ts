@@ -8,7 +8,9 @@ import { WindowAligner } from './window-aligner.ts';
 /** New content that is aligned at once, and what it is aligned with, in bytes. */
 const BLOCK_BYTES = 512 * 1024;
 const WINDOW_BYTES = 4 * 1024 * 1024;
-/** Max regions besides the matches: bound of the memory that the alignment of hostile content needs. */
+/** Gaps and matches that are aligned at once: bound of the work for each of them. */
+const MAX_PARTS = 4_096;
+/** Bound of the length of an alignment. What is behind is aligned only where it is equal. */
 const MAX_REGIONS = 2 ** 22;
 
 /** What two contents have in common: their matches, and between these, regions that resemble each other. */
@@ -16,20 +18,20 @@ export function* align(
   before: Bytes,
   after: Bytes,
   { matches, references }: { matches: readonly Match[]; references: References },
+  poll: () => void,
 ): Generator<Region> {
-  const block = new Block(before, after, references);
+  const block = new Block(before, after, references, poll);
   let [end, left] = [0, MAX_REGIONS];
   for (const match of [...matches, { at: after.size, from: before.size, length: 0 }]) {
     for (let at = end; at < match.at && left > 0; ) {
-      const stop = Math.min(match.at, at + BLOCK_BYTES);
-      if (!block.hasSpace({ start: at, end: stop })) {
-        for (const region of block.aligned()) {
-          left -= 1;
-          yield region;
-        }
+      const gap = { start: at, end: Math.min(match.at, at + BLOCK_BYTES) };
+      at = gap.end;
+      if (block.add(gap)) continue;
+      for (const region of block.aligned()) {
+        left -= 1;
+        yield region;
       }
-      block.add({ start: at, end: stop });
-      at = stop;
+      block.add(gap);
     }
     block.pass(match);
     end = match.at + match.length;
@@ -42,7 +44,8 @@ class Block {
   readonly #before: Bytes;
   readonly #after: Bytes;
   readonly #references: References;
-  readonly #aligner = new WindowAligner();
+  readonly #aligner: WindowAligner;
+  readonly #poll: () => void;
   readonly #buffer = new Uint8Array(WINDOW_BYTES);
   #parts: (Range | Match)[] = [];
   #near: Range[] = [];
@@ -50,22 +53,25 @@ class Block {
   /** Place in the old content less place in the new one, of the last region. */
   #drift = 0;
 
-  constructor(before: Bytes, after: Bytes, references: References) {
+  constructor(before: Bytes, after: Bytes, references: References, poll: () => void) {
+    this.#aligner = new WindowAligner(poll);
+    this.#poll = poll;
     this.#before = before;
     this.#after = after;
     this.#references = references;
   }
 
-  hasSpace(gap: Range): boolean {
-    if (this.#length === 0) return true;
-    if (this.#length + gap.end - gap.start > BLOCK_BYTES) return false;
-    return lengthOf(this.#with(gap)) <= WINDOW_BYTES;
-  }
-
-  add(gap: Range): void {
-    this.#near = this.#with(gap);
-    this.#length += gap.end - gap.start;
+  /** @returns false if it has no space for the gap */
+  add(gap: Range): boolean {
+    this.#poll();
+    const near = merged([...this.#near, ...this.#references.of(gap)], this.#before.size);
+    const length = this.#length + gap.end - gap.start;
+    const isFull = length > BLOCK_BYTES || this.#parts.length >= MAX_PARTS || lengthOf(near) > WINDOW_BYTES;
+    if (isFull && this.#length > 0) return false;
+    this.#near = near;
+    this.#length = length;
     this.#parts.push(gap);
+    return true;
   }
 
   pass(match: Match): void {
@@ -85,10 +91,6 @@ class Block {
         yield region;
       }
     }
-  }
-
-  #with(gap: Range): Range[] {
-    return merged([...this.#near, ...this.#references.of(gap)], this.#before.size);
   }
 
   /** Reads the window. @returns the ranges that it holds, one behind the other */

@@ -5,7 +5,11 @@ const PENALTY = 2;
 /** A region ends where its score is this much below its best. */
 const MAX_DROP = 48;
 /** The same, where it has had no better score for as many bytes: bound of the work. */
-const MAX_POOR_BYTES = 1_024;
+const MAX_STALLED_BYTES = 1_024;
+/** Bytes that may be compared for each of a content: what needs more has hardly anything in common. */
+const MAX_COMPARED = 512;
+/** Places between two polls. */
+const POLLED_PLACES = 4_096;
 /** Min score of a region that continues at the same distance, and of another one: they cost some bytes. */
 const MIN_SCORE = 12;
 const MIN_MOVED_SCORE = 24;
@@ -25,6 +29,14 @@ export class WindowAligner {
   /** Result of `#score`. */
   #best = 0;
   #length = 0;
+  /** Bytes that may still be compared. */
+  #work = 0;
+  readonly #poll: () => void;
+
+  /** @param poll called at times; it may throw to end the work */
+  constructor(poll: () => void) {
+    this.#poll = poll;
+  }
 
   setWindow(window: Uint8Array): void {
     this.#window = window;
@@ -36,9 +48,15 @@ export class WindowAligner {
    * @param drift expected: place in the window less place in the content
    */
   *align(content: Uint8Array, drift: number): Generator<Aligned> {
-    let [at, end] = [0, 0];
+    if (this.#window.length < SEED_BYTES) return;
+    this.#work = MAX_COMPARED * content.length;
+    let [at, end, polled] = [0, 0, 0];
     let drifts = [drift];
-    while (at + SEED_BYTES <= content.length) {
+    while (at + SEED_BYTES <= content.length && this.#work > 0) {
+      if (at >= polled) {
+        this.#poll();
+        polled = at + POLLED_PLACES;
+      }
       const found = this.#find(content, at, drifts);
       if (found === undefined) {
         at += 1;
@@ -90,8 +108,8 @@ export class WindowAligner {
   #score(content: Uint8Array, at: number, from: number, step: number, min = 0): void {
     const window = this.#window;
     const max = step > 0 ? Math.min(content.length - at, window.length - from) : Math.min(at - min, from) + 1;
-    let [score, best, length] = [0, 0, 0];
-    for (let done = 0, one = at, other = from; done < max; one += step, other += step) {
+    let [score, best, length, done] = [0, 0, 0, 0];
+    for (let one = at, other = from; done < max; one += step, other += step) {
       done += 1;
       if (content[one] === window[other]) {
         score += 1;
@@ -99,8 +117,9 @@ export class WindowAligner {
         continue;
       }
       score -= PENALTY;
-      if (score < best - MAX_DROP || done - length > MAX_POOR_BYTES) break;
+      if (score < best - MAX_DROP || done - length > MAX_STALLED_BYTES) break;
     }
+    this.#work -= done;
     this.#best = best;
     this.#length = length;
   }

@@ -22,9 +22,10 @@ export function encodeTokens(
   before: Omit<ParsedContent, 'content'>,
   regions: Iterable<Region>,
   sinks: TokenSinks,
+  poll: () => void,
 ): void {
   const window = new ContentWindow(piecesAsTaken(after.content));
-  const encoder = new TokenEncoder(window, new TokenPrediction(window, before, regions), sinks);
+  const encoder = new TokenEncoder(window, new TokenPrediction(window, before, regions, poll), sinks);
   const reader = new TokenReader(after.tokens);
   const { start, end } = after.places.streams;
   for (const [index, from] of start.entries()) {

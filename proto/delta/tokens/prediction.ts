@@ -30,9 +30,10 @@ export class TokenPrediction {
     window: ContentWindow,
     base: { tokens: Bytes; places: TokenPlaces },
     regions: Iterable<Region>,
+    poll: () => void,
   ) {
     this.#window = window;
-    this.#walker = new TokenWalker(base.tokens, base.places);
+    this.#walker = new TokenWalker(base.tokens, base.places, poll);
     this.#regions = new RegionCursor(regions);
   }
 

@@ -17,7 +17,11 @@ export class TokenWalker {
   /** End of the stream, or -1 between streams. */
   #streamEnd = -1;
 
-  constructor(tokens: Bytes, places: TokenPlaces) {
+  readonly #poll: () => void;
+
+  /** @param poll called for each place that is sought; it may throw to end the work */
+  constructor(tokens: Bytes, places: TokenPlaces, poll: () => void) {
+    this.#poll = poll;
     this.#places = places;
     this.#reader = new TokenReader(tokens);
   }
@@ -43,6 +47,7 @@ export class TokenWalker {
   }
 
   #jump(at: number): void {
+    this.#poll();
     const { streams, content, tokens } = this.#places;
     const index = indexAt(streams.start, at);
     const end = streams.end[index] ?? -1;

@@ -267,3 +267,35 @@ test('a delta that takes too long is refused', () => {
   const delta = deltaFile(large, [], parts);
   assert.throws(() => applied(delta, [], storedOf(large), { bounds }), DeltaLimitExceeded);
 });
+
+test('what a signal throws comes out unchanged, whenever it does', () => {
+  const before = gzipSync(text(9_000));
+  const after = gzipSync(Buffer.concat([text(4_000), noise(50), text(6_000)]));
+  const delta = encoded(after, [before]);
+  class Aborted extends Error {}
+  const abortedAt = (polls: number) => {
+    let left = polls;
+    return {
+      throwIfAborted() {
+        left -= 1;
+        if (left < 0) throw new Aborted();
+      },
+    };
+  };
+  for (const run of [
+    (signal: object) => encoded(after, [before], { signal }),
+    (signal: object) => applied(delta, [before], storedOf(after), { signal }),
+  ]) {
+    let polls = 0;
+    for (let isAborted = true; isAborted; polls += 1) {
+      isAborted = false;
+      try {
+        run(abortedAt(polls));
+      } catch (error) {
+        assert.ok(error instanceof Aborted, `${polls} polls: ${error}`);
+        isAborted = true;
+      }
+    }
+    assert.ok(polls > 10, `${polls} polls`);
+  }
+});
