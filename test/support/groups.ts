@@ -94,7 +94,12 @@ const folders: Record<string, string[]> = {
       'settings',
     ],
   ].map((start) => `test/syncer/layer/${start}`),
-  'syncer-link': ['test/syncer/link/', 'test/syncer/parent-tasks/', 'test/syncer/notify/'],
+  // The prefetcher has two files of tests that share a layer, which ends with the first of them.
+  'syncer-link': [
+    'test/syncer/link/',
+    'test/syncer/notify/',
+    ...['await', 'follower', 'history', 'prefetcher'].map((start) => `test/syncer/parent-tasks/${start}`),
+  ],
   'syncer-passes': ['test/syncer/coordinator/', 'test/syncer/schedule/'],
   'syncer-reconcile': ['test/syncer/reconcile/'],
   'twin-bridge': ['test/twin-bridge/'],

@@ -67,7 +67,7 @@ test('the first update of a new layer, whose link is unknown, continues as a del
   const size = 1_000_000;
   await using child = await newLayer('first');
   const digest = await updated('first', size, child);
-  link.bandwidth = { total: slowedRate(60_000) };
+  link.bandwidth = { total: slowedRate(25_000) };
   assert.deepEqual((await child.sync()).failures, []);
   await child.event(deltaOffered, ({ to }) => to === digest);
   await assertExchanged(child, 'first', digest, 0.7 * size);
