@@ -26,7 +26,6 @@ import { DeltaInvalid } from './format/invalid.ts';
 
 /** Version of the format. A delta of another one can't be applied. */
 export const DELTA_FORMAT = FORMAT;
-export const MAX_DELTA_BASES = MAX_BASES;
 
 /** Bytes of a blob as they are stored, and their SHA-256 (32 bytes). */
 export type DeltaBlob = { bytes: Bytes; sha256: Uint8Array };

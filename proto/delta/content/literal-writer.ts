@@ -68,8 +68,8 @@ export class LiteralWriter {
 }
 
 /** The first ranges, as far as memory allows. */
-export function bounded(ranges: readonly Range[], bytes = USED_BYTES): Range[] {
-  let left = bytes;
+function bounded(ranges: readonly Range[]): Range[] {
+  let left = USED_BYTES;
   return ranges.flatMap(({ start, end }) => {
     const length = Math.min(left, end - start);
     left -= length;

@@ -3,8 +3,8 @@ import { merged, type Range } from '../bytes/range.ts';
 import { DeflateTooLong } from '../deflate/parse.ts';
 import { type ExpansionOptions, unexpanded } from '../expansion/expansion.ts';
 import { expandAt } from '../expansion/gzip.ts';
+import type { Comparison } from '../matching/comparison.ts';
 import type { Match } from '../matching/matches.ts';
-import type { References } from '../matching/references.ts';
 import { findStreams } from './find-streams.ts';
 
 /** How far before what differs a stream is searched. */
@@ -16,7 +16,7 @@ type Embedded = { before: number[]; after: number[] };
 export function findEmbedded(
   before: Bytes,
   after: Bytes,
-  { matches, references }: { matches: readonly Match[]; references: References },
+  { matches, references }: Comparison,
   poll: () => void,
 ): Embedded {
   const gaps = gapsOf(matches, after.size);

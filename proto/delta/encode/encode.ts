@@ -1,4 +1,4 @@
-import { type Bytes, bytesOf, joined, piecesAsTaken, piecesOf, type Scratch } from '../bytes/bytes.ts';
+import { type Bytes, bytesOf, joined, piecesAsTaken, piecesOf } from '../bytes/bytes.ts';
 import { encodeContent } from '../content/encode-content.ts';
 import { LiteralWriter } from '../content/literal-writer.ts';
 import type { Expansion, ExpansionOptions } from '../expansion/expansion.ts';
@@ -7,26 +7,26 @@ import {
   type ExpansionStreams,
   INNER,
   OUTER,
-  STREAMS,
   type Stored,
   type StoredBase,
-  type StreamName,
   writeHeader,
 } from '../format/header.ts';
 import { writePlaces } from '../format/places.ts';
 import { type Region, RegionWriter, readRegions } from '../format/regions.ts';
 import { align } from '../matching/align.ts';
-import { findMatches, type Match } from '../matching/matches.ts';
-import { References } from '../matching/references.ts';
+import { type Comparison, compare } from '../matching/comparison.ts';
 import { encodeTokens } from '../tokens/encode-tokens.ts';
 import { writeByPlace } from './by-place.ts';
 import { findEmbedded, innerOf } from './embedded-streams.ts';
-import { StreamWriter } from './stream-writer.ts';
-
-type Found = { matches: readonly Match[]; references: References };
+import { SectionWriters } from './section-writers.ts';
 
 /** Stored bytes and their expansion. */
 export type DeltaSource<S extends Stored = Stored> = { stored: S; expansion: Expansion };
+
+/** One of the two expansions of the target, that of the bases, and what their contents have in common. */
+type Pair = { after: Expansion; before: Expansion; found: Comparison };
+/** Reads the alignment of a pair, again each time. */
+type Alignment = () => Iterable<Region>;
 
 /** @returns the delta of `target` from `bases`; it is made of scratch bytes, so copy it before they end */
 export function encode(
@@ -34,83 +34,74 @@ export function encode(
   bases: readonly DeltaSource<StoredBase>[],
   options: ExpansionOptions,
 ): Bytes {
-  const base = joinedExpansion(bases.map(({ expansion }) => expansion));
+  const before = joinedExpansion(bases.map(({ expansion }) => expansion));
   const after = target.expansion;
-  const matches = findMatches(base.content, after.content);
-  const references = new References(matches, base.content.size);
-  const embedded = findEmbedded(base.content, after.content, { matches, references }, options.poll);
-  const inner = innerOf(base.content, after.content, embedded, options);
-  const innerMatches = inner.isExpanded ? findMatches(inner.before.content, inner.after.content) : matches;
-  const innerReferences = new References(innerMatches, inner.before.content.size);
+  const outer = { after, before, found: compare(before.content, after.content) };
+  const embedded = findEmbedded(before.content, after.content, outer.found, options.poll);
+  const { isExpanded, ...expanded } = innerOf(before.content, after.content, embedded, options);
+  const inner = isExpanded
+    ? { ...expanded, found: compare(expanded.before.content, expanded.after.content) }
+    : { ...expanded, found: outer.found };
 
-  const sections = {} as Record<StreamName, Scratch>;
-  const writers = {} as Record<StreamName, StreamWriter>;
-  for (const name of STREAMS) {
-    sections[name] = options.scratch();
-    writers[name] = new StreamWriter(sections[name]);
+  const writers = new SectionWriters(options.scratch);
+  if (isExpanded) writers.stream('embedded').append(writePlaces(embedded.before));
+  // Of content whose streams are expanded once more, only tokens need it.
+  const isAligned = !isExpanded || after.tokens.size > 0;
+  const alignment = isAligned ? writeAlignment('alignment', outer, writers, options) : () => [];
+  const innerAlignment = isExpanded ? writeAlignment('innerAlignment', inner, writers, options) : alignment;
+  writeParse(INNER, inner, innerAlignment, writers, options);
+  writeParse(OUTER, outer, alignment, writers, options);
+  writeContent(inner, innerAlignment, writers);
+  const { streams, sections } = writers.end();
+  const header = writeHeader({ target: target.stored, bases: bases.map(({ stored }) => stored), streams });
+  return joined([bytesOf(header), ...sections]);
+}
+
+function writeAlignment(
+  name: 'alignment' | 'innerAlignment',
+  { after, before, found }: Pair,
+  writers: SectionWriters,
+  { scratch, poll }: ExpansionOptions,
+): Alignment {
+  const list = scratch();
+  const writer = new RegionWriter(list);
+  for (const region of align(before.content, after.content, found, poll)) writer.add(region);
+  writer.end();
+  for (const piece of piecesOf(list, 0, list.size)) writers.stream(name).append(piece);
+  return () => readRegions(piecesAsTaken(list));
+}
+
+function writeParse(
+  names: ExpansionStreams,
+  { after, before }: Pair,
+  alignment: Alignment,
+  writers: SectionWriters,
+  { poll }: ExpansionOptions,
+): void {
+  for (const stream of ['segments', 'blocks'] as const) {
+    writeByPlace(after[stream], before[stream], writers.section(names[stream]));
+    writers.wrote(names[stream], after[stream].size);
   }
-  const lengths = {} as Record<StreamName, number>;
-  /** @returns reads the alignment, again each time */
-  const aligned = (name: 'alignment' | 'innerAlignment', from: Bytes, to: Bytes, found: Found) => {
-    const list = options.scratch();
-    const writer = new RegionWriter(list);
-    for (const region of align(from, to, found, options.poll)) writer.add(region);
-    writer.end();
-    for (const piece of piecesOf(list, 0, list.size)) writers[name].append(piece);
-    return () => readRegions(piecesAsTaken(list));
+  const { hits, misses, lengths, near, far } = names;
+  const sinks = {
+    hits: writers.stream(hits),
+    misses: writers.stream(misses),
+    lengths: writers.stream(lengths),
+    near: writers.stream(near),
+    far: writers.stream(far),
   };
-  const parse = (names: ExpansionStreams, of: Expansion, from: Expansion, regions: Iterable<Region>) => {
-    writeByPlace(of.segments, from.segments, sections[names.segments]);
-    writeByPlace(of.blocks, from.blocks, sections[names.blocks]);
-    for (const stream of ['segments', 'blocks'] as const) lengths[names[stream]] = of[stream].size;
-    const { hits, misses, lengths: list, near, far } = names;
-    encodeTokens(
-      of,
-      from,
-      regions,
-      {
-        hits: writers[hits],
-        misses: writers[misses],
-        lengths: writers[list],
-        near: writers[near],
-        far: writers[far],
-      },
-      options.poll,
-    );
-  };
-  writers.embedded.append(writePlaces(inner.isExpanded ? embedded.before : []));
-  const hasTokens = after.tokens.size > 0;
-  const outerRegions =
-    hasTokens || !inner.isExpanded
-      ? aligned('alignment', base.content, after.content, { matches, references })
-      : () => [];
-  const innerRegions = inner.isExpanded
-    ? aligned('innerAlignment', inner.before.content, inner.after.content, {
-        matches: innerMatches,
-        references: innerReferences,
-      })
-    : outerRegions;
-  parse(INNER, inner.after, inner.before, innerRegions());
-  parse(OUTER, after, base, outerRegions());
-  const literals = new LiteralWriter(
-    inner.after.content,
-    inner.before.content,
-    innerReferences,
-    sections.literals,
-  );
-  encodeContent(inner.after.content, inner.before.content, innerRegions(), {
-    equals: writers.equals,
-    recents: writers.recents,
-    differences: writers.differences,
+  encodeTokens(after, before, alignment(), sinks, poll);
+}
+
+function writeContent({ after, before, found }: Pair, alignment: Alignment, writers: SectionWriters): void {
+  const section = writers.section('literals');
+  const literals = new LiteralWriter(after.content, before.content, found.references, section);
+  encodeContent(after.content, before.content, alignment(), {
+    equals: writers.stream('equals'),
+    recents: writers.stream('recents'),
+    differences: writers.stream('differences'),
     literal: (range) => literals.add(range),
   });
   literals.end();
-  lengths.literals = literals.length;
-  const streams = {} as Record<StreamName, { length: number; section: number }>;
-  for (const name of STREAMS) {
-    writers[name].end();
-    streams[name] = { length: lengths[name] ?? writers[name].length, section: sections[name].size };
-  }
-  const header = writeHeader({ target: target.stored, bases: bases.map(({ stored }) => stored), streams });
-  return joined([bytesOf(header), ...STREAMS.map((name) => sections[name])]);
+  writers.wrote('literals', literals.length);
 }

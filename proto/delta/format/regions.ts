@@ -16,11 +16,11 @@ export type Region = { at: number; from: number; length: number };
 
 /** Bound of the work that regions may cause. */
 export const MIN_REGION_BYTES = 16;
-const MAX_REGION_NUMBERS = 24;
+const MAX_RECORD_BYTES = 24;
 
 export class RegionWriter {
   readonly #sink: ByteSink;
-  readonly #bytes = new Uint8Array(MAX_REGION_NUMBERS);
+  readonly #bytes = new Uint8Array(MAX_RECORD_BYTES);
   #last: Region | undefined;
   #end = 0;
   #from = 0;

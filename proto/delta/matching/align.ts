@@ -1,12 +1,13 @@
 import { type Bytes, readExactly } from '../bytes/bytes.ts';
 import { lengthOf, merged, type Range } from '../bytes/range.ts';
 import type { Region } from '../format/regions.ts';
+import type { Comparison } from './comparison.ts';
 import type { Match } from './matches.ts';
 import type { References } from './references.ts';
 import { WindowAligner } from './window-aligner.ts';
 
 /** New content that is aligned at once, and what it is aligned with, in bytes. */
-const BLOCK_BYTES = 512 * 1024;
+const BATCH_BYTES = 512 * 1024;
 const WINDOW_BYTES = 4 * 1024 * 1024;
 /** Gaps and matches that are aligned at once: bound of the work for each of them. */
 const MAX_PARTS = 4_096;
@@ -17,30 +18,30 @@ const MAX_REGIONS = 2 ** 22;
 export function* align(
   before: Bytes,
   after: Bytes,
-  { matches, references }: { matches: readonly Match[]; references: References },
+  { matches, references }: Comparison,
   poll: () => void,
 ): Generator<Region> {
-  const block = new Block(before, after, references, poll);
+  const batch = new Batch(before, after, references, poll);
   let [end, left] = [0, MAX_REGIONS];
   for (const match of [...matches, { at: after.size, from: before.size, length: 0 }]) {
     for (let at = end; at < match.at && left > 0; ) {
-      const gap = { start: at, end: Math.min(match.at, at + BLOCK_BYTES) };
+      const gap = { start: at, end: Math.min(match.at, at + BATCH_BYTES) };
       at = gap.end;
-      if (block.add(gap)) continue;
-      for (const region of block.aligned()) {
+      if (batch.add(gap)) continue;
+      for (const region of batch.aligned()) {
         left -= 1;
         yield region;
       }
-      block.add(gap);
+      batch.add(gap);
     }
-    block.pass(match);
+    batch.pass(match);
     end = match.at + match.length;
   }
-  yield* block.aligned();
+  yield* batch.aligned();
 }
 
 /** Gaps between matches that are aligned with the same window, and the matches between them. */
-class Block {
+class Batch {
   readonly #before: Bytes;
   readonly #after: Bytes;
   readonly #references: References;
@@ -66,7 +67,7 @@ class Block {
     this.#poll();
     const near = merged([...this.#near, ...this.#references.of(gap)], this.#before.size);
     const length = this.#length + gap.end - gap.start;
-    const isFull = length > BLOCK_BYTES || this.#parts.length >= MAX_PARTS || lengthOf(near) > WINDOW_BYTES;
+    const isFull = length > BATCH_BYTES || this.#parts.length >= MAX_PARTS || lengthOf(near) > WINDOW_BYTES;
     if (isFull && this.#length > 0) return false;
     this.#near = near;
     this.#length = length;
@@ -78,7 +79,7 @@ class Block {
     if (match.length > 0) this.#parts.push(match);
   }
 
-  /** Aligns all parts, and begins the next block. */
+  /** Aligns all parts, and begins the next batch. */
   *aligned(): Generator<Region> {
     const parts = this.#parts;
     const ranges = this.#window();

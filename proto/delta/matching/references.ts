@@ -16,12 +16,9 @@ export class References {
     this.#before = before;
   }
 
-  /**
-   * Ranges of the old content in order, without overlaps.
-   * @param maxMargin bytes around what is expected, at most
-   */
-  of({ start, end }: Range, maxMargin = MAX_MARGIN_BYTES): Range[] {
-    const margin = Math.min(maxMargin, MARGIN_BYTES + 4 * (end - start));
+  /** Ranges of the old content in order, without overlaps. */
+  of({ start, end }: Range): Range[] {
+    const margin = Math.min(MAX_MARGIN_BYTES, MARGIN_BYTES + 4 * (end - start));
     const found: Range[] = [];
     const add = (from: number, to: number) => found.push({ start: from - margin, end: to + margin });
     const first = this.#firstBehind(start);

@@ -3,11 +3,10 @@ import { DeflateInvalid } from '../deflate/parse.ts';
 import { MAX_MATCH, MIN_MATCH } from '../deflate/symbols.ts';
 import { NumberReader } from '../format/number-reader.ts';
 import type { ContentWindow } from './content-window.ts';
-import type { TokenSinks } from './encode-tokens.ts';
-import { Miss } from './miss.ts';
 import type { TokenPrediction } from './prediction.ts';
+import { Miss, type TokenStream } from './token-streams.ts';
 
-export type TokenPieces = Record<keyof TokenSinks, Pieces>;
+export type TokenPieces = Record<TokenStream, Pieces>;
 
 /** Tokens of deflate streams in order, as they were encoded. Its fields are those of the token that was taken. */
 export class TokenDecoder {
@@ -100,7 +99,7 @@ export class TokenDecoder {
     return distance;
   }
 
-  #byte(name: keyof TokenPieces): number {
+  #byte(name: TokenStream): number {
     const pieces = this.#pieces[name];
     if (pieces.at === pieces.piece.length && !pieces.refill()) {
       throw new DeflateInvalid('content or parse end before the stream');

@@ -3,13 +3,12 @@ import { writeVarint } from '../bytes/varint.ts';
 import { MAX_MATCH, MIN_MATCH } from '../deflate/symbols.ts';
 import type { Region } from '../format/regions.ts';
 import { ContentWindow } from './content-window.ts';
-import { Miss } from './miss.ts';
 import { TokenPrediction } from './prediction.ts';
 import type { TokenPlaces } from './token-places.ts';
 import { TokenReader } from './token-reader.ts';
+import { Miss, type TokenStream } from './token-streams.ts';
 
-/** What is written of tokens: how many are as predicted before each that is not, and of that its `Miss`. */
-export type TokenSinks = Record<'hits' | 'misses' | 'lengths' | 'near' | 'far', ByteSink>;
+export type TokenSinks = Record<TokenStream, ByteSink>;
 
 const MAX_NUMBER_BYTES = 8;
 

@@ -21,7 +21,7 @@ export class TokenPrediction {
   #start = 0;
   #end = 0;
   /** Length of the token in the base if it begins at the same place and is the shorter one, else 0. */
-  #before = 0;
+  #baseLength = 0;
   #longest = 0;
   /** Above 0: matches were as long as possible, where those of the base had not been. */
   #trust = 1;
@@ -58,7 +58,7 @@ export class TokenPrediction {
     const at = this.#window.position;
     const region = this.#regions.at(at);
     const left = this.#end - at;
-    this.#before = 0;
+    this.#baseLength = 0;
     this.distance = 0;
     if (!region || at < region.at) {
       this.length = region ? Math.min(left, region.at - at) : left;
@@ -83,24 +83,25 @@ export class TokenPrediction {
     }
     this.distance = distance;
     this.length = length;
-    const before = walker.end - from;
-    if (walker.start !== from || before >= length || before < MIN_MATCH) return;
-    this.#before = before;
+    const baseLength = walker.end - from;
+    if (walker.start !== from || baseLength >= length) return;
+    this.#baseLength = baseLength;
     this.#longest = length;
-    if (this.#trust <= 0) this.length = before;
+    if (this.#trust <= 0) this.length = baseLength;
   }
 
   /** The length of a match at the predicted distance, whether predicted or not. */
   learn(length: number): void {
-    if (this.#before === 0) return;
-    if (length === this.#before) this.#trust = Math.max(-4, this.#trust - 1);
+    if (this.#baseLength === 0) return;
+    if (length === this.#baseLength) this.#trust = Math.max(-4, this.#trust - 1);
     else if (length === this.#longest) this.#trust = Math.min(4, this.#trust + 1);
   }
 
   #moved(distance: number, from: number, region: Region): number {
     if (from - distance >= region.from) return distance;
     const source = this.#regions.placeOf(from - distance);
-    const moved = source === undefined ? 0 : this.#window.position - source;
-    return moved > 0 && moved <= WINDOW_BYTES ? moved : distance;
+    if (source === undefined) return distance;
+    const moved = this.#window.position - source;
+    return moved <= WINDOW_BYTES ? moved : distance;
   }
 }

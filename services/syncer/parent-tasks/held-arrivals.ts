@@ -1,3 +1,4 @@
+import { MAX_TIMER_MS } from '#proto/async/max-timer.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import type { Pull } from './arrivals.ts';
 
@@ -28,7 +29,10 @@ export class HeldArrivals {
       this.#end(pull.digest);
       this.#deps.release(pull);
     };
-    this.#blobs.set(pull.digest, { timer: setTimeout(release, ms), since: performance.now() });
+    this.#blobs.set(pull.digest, {
+      timer: setTimeout(release, Math.min(ms, MAX_TIMER_MS)),
+      since: performance.now(),
+    });
   }
 
   /** Of these blobs the parent receives no more, or a delta: a pass pulls them, or the caller. */

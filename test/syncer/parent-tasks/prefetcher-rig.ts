@@ -9,7 +9,6 @@ import { Fault } from '#proto/contract/fault.ts';
 import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { Volume } from '#proto/volume/volume.ts';
-import { TransferCounters } from '../../../services/syncer/counters/transfer-counters.ts';
 import { DeltaPace } from '../../../services/syncer/delta/delta-pace.ts';
 import { LinkRate } from '../../../services/syncer/delta/link-rate.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
@@ -23,6 +22,7 @@ import { GatewayRig, sha256 } from '../../gateway/gateway-rig.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { serveHttp } from '../../support/http-server.ts';
+import { quietActivity } from '../transfer/quiet-activity.ts';
 
 /** A prefetcher below a test parent. */
 
@@ -143,18 +143,7 @@ export function follow(
   const { promise: passEnded, resolve: endPass } = Promise.withResolvers<void>();
   const changeCursor = { cursor: '1.a', passEnded };
   const volume = new Volume(layer.data);
-  const activity = {
-    counters: new TransferCounters(),
-    moved() {},
-    begin: () => ({
-      crosses() {},
-      attempts() {},
-      reached() {},
-      copied() {},
-      waits() {},
-      [Symbol.dispose]() {},
-    }),
-  };
+  const activity = quietActivity();
   const prefetcher = new Prefetcher({
     bus,
     volume,

@@ -24,6 +24,7 @@ import { DeltaLayer } from '../../gateway/deltas/delta-layer.ts';
 import { quiet } from '../../support/bus.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { until } from '../../support/until.ts';
+import { quietActivity } from './quiet-activity.ts';
 
 /** Uploads with a delta: it crosses the link, and the parent applies it. If any of that fails, the blob crosses. */
 
@@ -80,20 +81,9 @@ async function upload(
   const { syncer } = layer;
   const finished: Static<typeof transferFinished.data>[] = [];
   const unlisten = syncer.listen(transferFinished, ({ data }) => void finished.push(data));
-  const activity = {
-    counters,
-    moved() {},
-    begin: () => ({
-      crosses() {},
-      attempts() {},
-      reached() {},
-      copied() {},
-      waits() {},
-      [Symbol.dispose]() {},
-    }),
-  };
+  const activity = quietActivity(counters);
   const pushClient = new PushClient(link);
-  const deltas = new ParentDeltas(link, { deltas: [1] });
+  const deltas = new ParentDeltas(link, { deltas: [DELTA_FORMAT] });
   const job: TransferJob = { repository, digest, size: SIZE, direction: 'up', pass: 'p', delta };
   const before = proxy.requests.length;
   const verdict = await runUpload(

@@ -19,6 +19,7 @@ import { Slots } from '../../../services/syncer/transfer/slots.ts';
 import { runDelta, runDownload } from '../../../services/syncer/transfer/worker.ts';
 import { digestOf, Rig, random } from '../../storage/rig.ts';
 import { sharedBuses } from '../../storage/shared-buses.ts';
+import { quietActivity } from './quiet-activity.ts';
 
 export const repository = 'app';
 const log = { debug() {}, info() {}, warn() {}, error() {} };
@@ -77,18 +78,7 @@ export class DeltaWorld implements AsyncDisposable {
         this.events.push({ type, data }),
     } as unknown as Bus;
     const source = async () => ({ blob: this.#answer.bind(this) });
-    const activity = {
-      counters: this.counters,
-      moved() {},
-      begin: () => ({
-        crosses() {},
-        attempts() {},
-        reached() {},
-        copied() {},
-        waits() {},
-        [Symbol.dispose]() {},
-      }),
-    };
+    const activity = quietActivity(this.counters);
     const applier = { applyInto: this.#apply.bind(this) };
     const { volume } = this.rig.syncer;
     const link = { parent: source, deltas: source, slots: new Slots(2), bandwidth: UNLIMITED };

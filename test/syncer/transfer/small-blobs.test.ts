@@ -6,26 +6,15 @@ import { CLAIM_TTL_MS, claimTransfer, claimTransfers } from '#proto/content/inge
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import type { TransferJob } from '#proto/sync/transfers.ts';
-import { TransferCounters } from '../../../services/syncer/counters/transfer-counters.ts';
 import type { Extent } from '../../../services/syncer/link/answers/extents.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
 import { runDownload } from '../../../services/syncer/transfer/worker.ts';
 import { type Buses, connectAll, digestOf, Rig, random } from '../../storage/rig.ts';
+import { quietActivity } from './quiet-activity.ts';
 
 const repository = 'small/app';
-const activity = {
-  counters: new TransferCounters(),
-  moved() {},
-  begin: () => ({
-    crosses() {},
-    attempts() {},
-    reached() {},
-    copied() {},
-    waits() {},
-    [Symbol.dispose]() {},
-  }),
-};
+const activity = quietActivity();
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 
 let buses: Buses;

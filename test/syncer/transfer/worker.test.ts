@@ -5,27 +5,16 @@ import { claimTransfer } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { Volume } from '#proto/volume/volume.ts';
-import { TransferCounters } from '../../../services/syncer/counters/transfer-counters.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { SendRate } from '../../../services/syncer/transfer/pace/send-rate.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
 import { runDownload, runUpload } from '../../../services/syncer/transfer/worker.ts';
+import { quietActivity } from './quiet-activity.ts';
 
 const digest = `sha256:${'a'.repeat(64)}` as Digest;
 const job = { repository: 'a', digest, size: 1, direction: 'down' as const, pass: 'pass' };
 
-const activity = {
-  counters: new TransferCounters(),
-  moved() {},
-  begin: () => ({
-    crosses() {},
-    attempts() {},
-    reached() {},
-    copied() {},
-    waits() {},
-    [Symbol.dispose]() {},
-  }),
-};
+const activity = quietActivity();
 
 test('a job whose blob another syncer holds is retried after a whole number of ms', async () => {
   const call = async ({ subject }: { subject: string }) => {

@@ -1,11 +1,10 @@
+import { MAX_TIMER_MS } from '#proto/async/max-timer.ts';
 import type { Limit } from '#proto/schedule/bandwidth-limit.ts';
 import type { Direction } from '#proto/sync/transfers.ts';
 import { Turns } from './turns.ts';
 
 /** Max credit that is saved while nothing is requested, as time at the limit, in ms. */
 export const BURST_MS = 100;
-/** Max delay of Node's timers, in ms. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export type GrantClock = {
   now(): number;

@@ -1,3 +1,6 @@
+/** What is kept of tokens: how many are as predicted before each that is not, and of that its `Miss` and its parts. */
+export type TokenStream = 'hits' | 'misses' | 'lengths' | 'near' | 'far';
+
 /** Kinds of tokens that are not as predicted, and what is kept of them. */
 export const Miss = {
   /** A literal. */
