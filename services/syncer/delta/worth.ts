@@ -91,6 +91,15 @@ export function switchGainMs(mode: DeltaMode, pace: Pace, { size, left }: Rest, 
   return Math.max(0, plainMs(left, pace.link) * MAX_TIME_SHARE - deltaMs(size, deltaSize, pace, pace.link));
 }
 
+/**
+ * Whether a blob that the layer pulls while the parent receives it continues as the delta by which the parent gets it
+ * now. While the link is unknown, it does: the rest comes no sooner than the parent has made it of that delta.
+ */
+export const isWorthSwitching = (mode: DeltaMode, pace: Pace, rest: Rest, deltaSize: number): boolean =>
+  pace.link === undefined
+    ? mode !== 'off' && deltaSize < rest.left
+    : switchGainMs(mode, pace, rest, deltaSize) > 0;
+
 /** Whether to ask for a delta to a blob that is crossing the link. */
 export const isWorthAskingStill = (mode: DeltaMode, pace: Pace, rest: Rest): boolean =>
   switchGainMs(mode, pace, rest, rest.size * HOPED_SHARE) > pace.roundTripMs;

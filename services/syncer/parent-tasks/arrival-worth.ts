@@ -5,7 +5,7 @@ import type { HeldDelta } from '#proto/content/deltas.ts';
 import { FORMAT } from '#proto/delta/format/header.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import type { DeltaPace } from '../delta/delta-pace.ts';
-import { holdMs, isWorthTaking, type Rest, switchGainMs } from '../delta/worth.ts';
+import { holdMs, isWorthSwitching, isWorthTaking, type Rest } from '../delta/worth.ts';
 import type { ParentClients } from '../link/parent/client-cache.ts';
 import type { SyncerSettings } from '../link/parent/settings.ts';
 import type { DeltaApplier } from '../transfer/pieces/delta-applier.ts';
@@ -50,10 +50,10 @@ export class ArrivalWorth {
     return isWorthTaking(this.#mode, deltaPace.now(), toSize, size);
   }
 
-  /** Time that the delta saves if it replaces the rest of its target, in ms. */
-  switchGainMs(rest: Rest, { size }: HeldDelta): number {
+  /** Whether the delta replaces the rest of its target. */
+  isWorthSwitching(rest: Rest, { size }: HeldDelta): boolean {
     const { deltaPace } = this.#deps;
-    return deltaPace ? switchGainMs(this.#mode, deltaPace.now(), rest, size) : 0;
+    return deltaPace !== undefined && isWorthSwitching(this.#mode, deltaPace.now(), rest, size);
   }
 
   /** How long each of these blobs is not pulled in full, in ms. */

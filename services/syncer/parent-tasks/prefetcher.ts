@@ -243,7 +243,7 @@ export class Prefetcher implements ArrivalFollower {
   #offer({ digest, repository, deltas }: Arrival, mayUse: (delta: HeldDelta) => boolean): void {
     const rest = this.#running.restOf(digest);
     const delta = rest && deltas.find(mayUse);
-    if (!delta || this.#worth.switchGainMs(rest, delta) <= 0) return;
+    if (!delta || !this.#worth.isWorthSwitching(rest, delta)) return;
     const { bus, by: syncer } = this.#deps;
     bus.publish(deltaOffered, { ...delta, repository, syncer });
   }

@@ -5,6 +5,7 @@ import {
   applyWaitMs,
   holdMs,
   isWorthAskingStill,
+  isWorthSwitching,
   isWorthTaking,
   type Pace,
   START_MS,
@@ -111,6 +112,12 @@ test('the rest of a blob is exchanged for its delta where that saves time', () =
   assert.equal(switchGainMs('auto', loopback, half, MB), 0);
   assert.equal(switchGainMs('auto', unknown, half, MB), 0);
   assert.equal(switchGainMs('off', slow, half, MB), 0);
+  for (const pace of [slow, unknown]) {
+    assert.ok(isWorthSwitching('auto', pace, half, 5 * MB));
+    assert.ok(!isWorthSwitching('auto', pace, { ...half, left: 5 * MB }, 5 * MB), 'little is left');
+    assert.ok(!isWorthSwitching('off', pace, half, MB));
+  }
+  assert.ok(!isWorthSwitching('auto', loopback, half, MB));
   assert.ok(isWorthAskingStill('auto', slow, half));
   assert.ok(!isWorthAskingStill('auto', slow, { ...half, left: 6 * MB }));
   assert.ok(!isWorthAskingStill('auto', office, { ...half, left: 30 * MB }), 'in an office, hardly ever');

@@ -124,6 +124,20 @@ test('a blob that is held back, or pulled in full, continues as a delta by which
   assert.equal(requestsFor(held.digest), 0);
 });
 
+test('also on a link of which the rate is not known', async () => {
+  const base = blob('app/base');
+  await using _following = follow(undefined, 'auto');
+  parent.report(base.entry);
+  await until(() => isHere(base.digest));
+  const pulled = deltaOf('app/new', [base.digest]);
+  parent.content.set(pulled.digest, Buffer.alloc(0));
+  parent.report(pulled.target);
+  await until(() => requestsFor(pulled.digest) > 0);
+  parent.reportDeltas([pulled.entry], [pulled.target]);
+  await until(() => isHere(pulled.digest));
+  assert.ok(requestsFor(pulled.own) > 0);
+});
+
 test('a delta whose pull was ended is pulled when it is reported again, and its target is left to the pass', async () => {
   const base = blob('app/a');
   await using following = follow();
